@@ -1,0 +1,237 @@
+package kernel
+
+import "math"
+
+// This file is every kernel in plain Go: the reference the faster levels are tested against, and what
+// runs where there are none. Callers have checked the lengths.
+
+func gemmGo(c []float32, ldc int, a []float32, ars, acs int, b []float32, brs, bcs int, m, n, k int, acc bool) {
+	for i := range m {
+		row := c[i*ldc : i*ldc+n]
+		if !acc {
+			clear(row)
+		}
+		if bcs == 1 {
+			gemmRowGo(row, a[i*ars:], acs, b, brs, k)
+			continue
+		}
+		// B is stored transposed: each element of the row is a dot product.
+		for j := range row {
+			col := b[j*bcs : j*bcs+k]
+			if acs == 1 {
+				row[j] += dotGo(a[i*ars:i*ars+k], col)
+				continue
+			}
+			s := float32(0)
+			for p, v := range col {
+				s += a[i*ars+p*acs] * v
+			}
+			row[j] += s
+		}
+	}
+}
+
+// gemmRowGo adds a·B to one row of C, four rows of B at a time so that the row is loaded and stored less.
+func gemmRowGo(row, a []float32, acs int, b []float32, brs, k int) {
+	n := len(row)
+	p := 0
+	for ; p+4 <= k; p += 4 {
+		a0, a1, a2, a3 := a[p*acs], a[(p+1)*acs], a[(p+2)*acs], a[(p+3)*acs]
+		b0, b1 := b[p*brs:][:n], b[(p+1)*brs:][:n]
+		b2, b3 := b[(p+2)*brs:][:n], b[(p+3)*brs:][:n]
+		for j := range row {
+			row[j] += (a0*b0[j] + a1*b1[j]) + (a2*b2[j] + a3*b3[j])
+		}
+	}
+	for ; p < k; p++ {
+		axpyGo(row, a[p*acs], b[p*brs:][:n])
+	}
+}
+
+// dotGo keeps four partial sums: the additions no longer wait for one another, and the error is smaller.
+func dotGo(x, y []float32) float32 {
+	y = y[:len(x)]
+	var s0, s1, s2, s3 float32
+	for len(x) >= 4 && len(y) >= 4 {
+		s0 += x[0] * y[0]
+		s1 += x[1] * y[1]
+		s2 += x[2] * y[2]
+		s3 += x[3] * y[3]
+		x, y = x[4:], y[4:]
+	}
+	for i, v := range x {
+		s0 += v * y[i]
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+func axpyGo(y []float32, a float32, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += a * x[i]
+	}
+}
+
+func addGo(y, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += x[i]
+	}
+}
+
+func mulGo(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	for i := range y {
+		y[i] = a[i] * b[i]
+	}
+}
+
+func mulAddGo(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	for i := range y {
+		y[i] += a[i] * b[i]
+	}
+}
+
+func scaleGo(y []float32, a float32) {
+	for i := range y {
+		y[i] *= a
+	}
+}
+
+// mulScaleGo computes y = x·g·r, or y = x·r when g is nil.
+func mulScaleGo(y, x, g []float32, r float32) {
+	x = x[:len(y)]
+	if g == nil {
+		for i := range y {
+			y[i] = x[i] * r
+		}
+		return
+	}
+	g = g[:len(y)]
+	for i := range y {
+		y[i] = x[i] * r * g[i]
+	}
+}
+
+func maxGo(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		m = max(m, v)
+	}
+	return m
+}
+
+// The exponential of every level: x = n·ln 2 + r with |r| ≤ ln 2 / 2, then exp r by a polynomial (Cephes'
+// expf) and 2ⁿ by adding n to the exponent. Above expHigh the result is +Inf, below expLow it is 0.
+// expHigh is the largest float32 below 128·ln 2: there n = 128 and exp r < 1, so the sum of exponents stays
+// in range. expLow is the smallest float32 above -126·ln 2: what lies below would be subnormal.
+const (
+	expHigh = 88.72283
+	expLow  = -87.33654
+	expLog2 = 1.44269504088896341
+	// ln 2 in two pieces, the first short enough for n·expLn2a to be exact.
+	expLn2a = 0.693359375
+	expLn2b = -2.12194440e-4
+	expP0   = 1.9875691500e-4
+	expP1   = 1.3981999507e-3
+	expP2   = 8.3334519073e-3
+	expP3   = 4.1665795894e-2
+	expP4   = 1.6666665459e-1
+	expP5   = 5.0000001201e-1
+)
+
+func exp32(x float32) float32 {
+	switch {
+	case x > expHigh:
+		return float32(math.Inf(1))
+	case x < expLow:
+		return 0
+	case x != x:
+		return x
+	}
+	n := int32(expLog2*x + 128.5) // truncation of a positive number rounds to nearest
+	n -= 128
+	f := float32(n)
+	r := x - f*expLn2a - f*expLn2b
+	p := float32(expP0)
+	p = p*r + expP1
+	p = p*r + expP2
+	p = p*r + expP3
+	p = p*r + expP4
+	p = p*r + expP5
+	p = p*(r*r) + (r + 1)
+	return math.Float32frombits(uint32(int32(math.Float32bits(p)) + n<<23))
+}
+
+func sigmoid32(x float32) float32 { return 1 / (1 + exp32(-x)) }
+
+func expGo(y, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] = exp32(x[i])
+	}
+}
+
+func sigmoidGo(y, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] = sigmoid32(x[i])
+	}
+}
+
+func siluGo(y, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		// The bound makes -Inf give 0, the limit, where -Inf·0 would be NaN.
+		v := max(x[i], -math.MaxFloat32)
+		y[i] = v * sigmoid32(v)
+	}
+}
+
+// expSumGo computes x = exp(x-shift) in place and returns the sum.
+func expSumGo(x []float32, shift float32) float32 {
+	s := float32(0)
+	for i := range x {
+		e := exp32(x[i] - shift)
+		x[i] = e
+		s += e
+	}
+	return s
+}
+
+func adamGo(p, g, m, v []float32, c *AdamConst) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	rate, b1, b2 := c.LR*c.Corr1, 1-c.Beta1, 1-c.Beta2
+	for i, gi := range g {
+		mi := c.Beta1*m[i] + b1*gi
+		vi := c.Beta2*v[i] + b2*(gi*gi)
+		m[i], v[i] = mi, vi
+		root := float32(math.Sqrt(float64(vi * c.Corr2)))
+		p[i] = p[i] - c.Decay*p[i] - rate*mi/(root+c.Eps)
+	}
+}
+
+func decayScanGo(out, x []float32, ld, n int, state []float32, alpha float32) {
+	d := len(state)
+	for t := range n {
+		o, in := out[t*ld:][:d], x[t*ld:][:d]
+		for i, s := range state {
+			v := in[i]
+			o[i] = s
+			state[i] = alpha * (s + v)
+		}
+	}
+}
+
+func decayScanBackGo(dx, dout []float32, ld, n int, mu []float32, alpha float32) {
+	d := len(mu)
+	for t := n - 1; t >= 0; t-- {
+		x, o := dx[t*ld:][:d], dout[t*ld:][:d]
+		for i, u := range mu {
+			u *= alpha
+			x[i] += u
+			mu[i] = o[i] + u
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package kernel
+
+// Workspace is the scratch of one worker.
+type Workspace struct{}
+
+// NewWorkspace returns a Workspace.
+func NewWorkspace() *Workspace { return &Workspace{} }
+
+// Level names the routines this process runs.
+func Level() string { return "go" }
+
+func gemm(_ *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []float32, brs, bcs int, m, n, k int, acc bool) {
+	gemmGo(c, ldc, a, ars, acs, b, brs, bcs, m, n, k, acc)
+}
+
+func gemv(y, w []float32, ldw int, x []float32) {
+	for r := range y {
+		y[r] = dotGo(x, w[r*ldw:][:len(x)])
+	}
+}
+
+func gemvT(y, w []float32, ldw int, x []float32) {
+	gemmRowGo(y, x, 1, w, ldw, len(x))
+}
+
+func dot(x, y []float32) float32                { return dotGo(x, y) }
+func axpy(y []float32, a float32, x []float32)  { axpyGo(y, a, x) }
+func add(y, x []float32)                        { addGo(y, x) }
+func mul(y, a, b []float32)                     { mulGo(y, a, b) }
+func mulAdd(y, a, b []float32)                  { mulAddGo(y, a, b) }
+func scale(y []float32, a float32)              { scaleGo(y, a) }
+func mulScale(y, x, g []float32, r float32)     { mulScaleGo(y, x, g, r) }
+func maximum(x []float32) float32               { return maxGo(x) }
+func exp(y, x []float32)                        { expGo(y, x) }
+func sigmoid(y, x []float32)                    { sigmoidGo(y, x) }
+func silu(y, x []float32)                       { siluGo(y, x) }
+func expSum(x []float32, shift float32) float32 { return expSumGo(x, shift) }
+func adam(p, g, m, v []float32, c *AdamConst)   { adamGo(p, g, m, v, c) }
+
+func decayScan(out, x []float32, ld, n int, state []float32, alpha float32) {
+	decayScanGo(out, x, ld, n, state, alpha)
+}
+
+func decayScanBack(dx, dout []float32, ld, n int, mu []float32, alpha float32) {
+	decayScanBackGo(dx, dout, ld, n, mu, alpha)
+}

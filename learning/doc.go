@@ -1,0 +1,2 @@
+// Package learning is how a mind changes.
+package learning

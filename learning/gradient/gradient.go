@@ -1,0 +1,508 @@
+// Package gradient is the backward pass: one function beside each step of model.Forward, in the
+// opposite order, each checked against finite differences.
+//
+// A [Grad] has the shape of what it is the gradient of, a [Pass] holds the buffers of a backward pass,
+// and [Adam] and [RMSprop] turn gradients into steps. Sections that a chunk did not activate cost
+// nothing: they get no gradient, no moment and no step. The package is pure and takes no decision
+// about what should be learned.
+package gradient
+
+import (
+	"math"
+
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// A Grad is the gradient of a loss with respect to a base, to banks, or to both.
+type Grad struct {
+	Base    *model.Model // tensors shaped as the base's; nil if the base does not learn
+	Touched [][]bool     // (L, S) which base sections have a gradient
+
+	Banks []*model.Bank // one for each of the model's banks; nil entries do not learn
+}
+
+// NewGrad returns a zero gradient with respect to m's base.
+func NewGrad(c model.Config) (*Grad, error) {
+	b, err := model.New(c)
+	if err != nil {
+		return nil, err
+	}
+	g := &Grad{Base: b, Touched: make([][]bool, c.Layers)}
+	for i := range g.Touched {
+		g.Touched[i] = make([]bool, c.Sections)
+	}
+	return g, nil
+}
+
+// Clear makes g zero again, at the cost of what was touched.
+func (g *Grad) Clear() {
+	g.each(func(_, _ int, w []float32) { clear(w) })
+	for _, t := range g.Touched {
+		clear(t)
+	}
+	for _, b := range g.Banks {
+		if b != nil {
+			clear(b.Weights)
+		}
+	}
+}
+
+// Add adds o's base gradient to g's.
+func (g *Grad) Add(o *Grad) {
+	for i, t := range o.Touched {
+		for s, on := range t {
+			g.Touched[i][s] = g.Touched[i][s] || on
+		}
+	}
+	o.each(func(off, end int, w []float32) { kernel.Add(g.Base.Weights[off:end], w) })
+}
+
+// each calls f for every piece of the base's gradient that may not be zero: all dense tensors, and the
+// sections that were touched.
+func (g *Grad) each(f func(off, end int, w []float32)) {
+	if g.Base == nil {
+		return
+	}
+	size := g.Base.Config.SectionSize()
+	layer := -1
+	for _, t := range g.Base.Tensors() {
+		if len(t.Shape) == 3 && t.Shape[0] == g.Base.Config.Sections && isSections(t.Name) {
+			layer++
+			for s, on := range g.Touched[layer] {
+				if on {
+					off := t.Off + s*size
+					f(off, off+size, g.Base.Weights[off:off+size])
+				}
+			}
+			continue
+		}
+		f(t.Off, t.Off+len(t.Data), t.Data)
+	}
+}
+
+func isSections(name string) bool {
+	const suffix = ".sections"
+	return len(name) > len(suffix) && name[len(name)-len(suffix):] == suffix
+}
+
+// SumSquares is the squared norm of the base's gradient.
+func (g *Grad) SumSquares() (sum float64) {
+	g.each(func(_, _ int, w []float32) { sum += float64(kernel.SumSquares(w)) })
+	return sum
+}
+
+// Scale multiplies the base's gradient by a.
+func (g *Grad) Scale(a float32) {
+	g.each(func(_, _ int, w []float32) { kernel.Scale(w, a) })
+}
+
+// CrossEntropy writes the gradient of weight·Σ −ln p(next) into dlogits and returns the unweighted sum
+// of the losses in nats. logits is (N, 256) and next holds the N bytes that came.
+func CrossEntropy(dlogits, logits []float32, next []sense.Event, weight float32) (nats float64) {
+	const v = sense.Symbols
+	for p, e := range next {
+		row := dlogits[p*v : (p+1)*v]
+		copy(row, logits[p*v:(p+1)*v])
+		target := row[e.Byte]
+		nats += float64(kernel.SoftmaxInPlace(row) - target)
+		row[e.Byte]--
+	}
+	kernel.Scale(dlogits[:len(next)*v], weight)
+	return nats
+}
+
+// A Pass holds the buffers of a backward pass. The zero value is ready; it belongs to one goroutine.
+type Pass struct {
+	ws                     *kernel.Workspace
+	dh, dy, dbr            []float32 // (N, D)
+	du, dv, df, de         []float32 // (N, D)
+	dxu, dxs, dxf, dxd     []float32 // (N, D)
+	dxv, dxe               []float32 // (N, D)
+	dz, dq                 []float32
+	gather, delta          []float32
+	dhid, dact, dgate, row []float32
+	mu                     []float32
+}
+
+func fit(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return kernel.Aligned(n)
+	}
+	return s[:n]
+}
+
+// Backward adds to g the gradient of the loss whose gradient by t's logits is dlogits. t is the tape of
+// m's last Forward over the chunk. The past before the chunk counts as given.
+func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Grad) {
+	if p.ws == nil {
+		p.ws = kernel.NewWorkspace()
+	}
+	n, d := t.N, m.Config.Width
+	const v = sense.Symbols
+	nd := n * d
+	for _, b := range []*[]float32{&p.dh, &p.dy, &p.dbr, &p.du, &p.dv, &p.df, &p.de, &p.dxu, &p.dxs, &p.dxf, &p.dxd, &p.dxv, &p.dxe} {
+		*b = fit(*b, nd)
+	}
+
+	// logits = RMSNorm(h) · Headᵀ
+	kernel.Gemm(p.ws, p.dy, d, dlogits, v, 1, m.Head, d, 1, n, d, v, false)
+	var dnorm []float32
+	if g.Base != nil {
+		kernel.Gemm(p.ws, g.Base.Head, d, dlogits, 1, v, t.Final, d, 1, v, d, n, true)
+		dnorm = g.Base.Norm
+	}
+	clear(p.dh)
+	normBack(p.dh, dnorm, p.dy, t.H, m.Norm, t.FinalInv, n, d)
+
+	// Below the lowest layer in which something learns there is nothing to find out.
+	floor := 0
+	if g.Base == nil {
+		floor = m.Config.ContextLayer
+	}
+	for i := len(m.Layers) - 1; i >= floor; i-- {
+		p.sectionsBack(m, i, t, g)
+		if g.Base == nil && i == floor {
+			return
+		}
+		p.mixBack(m, i, t, g)
+	}
+	for q, e := range t.In {
+		kernel.Add(g.Base.Embed[int(e.Byte)*d:(int(e.Byte)+1)*d], p.dh[q*d:(q+1)*d])
+	}
+}
+
+// normBack is the derivative of y = x·r·gain with r = 1/sqrt(mean x² + ε), row by row:
+// dx += r·(gain⊙dy) − x·r³/D·⟨x, gain⊙dy⟩ and dgain += dy⊙x·r.
+func normBack(dx, dgain, dy, x, gain, inv []float32, n, d int) {
+	for q := range n {
+		dyr, xr, dxr := dy[q*d:(q+1)*d], x[q*d:(q+1)*d], dx[q*d:(q+1)*d]
+		r := inv[q]
+		if dgain != nil {
+			for j, v := range dyr {
+				dgain[j] += v * xr[j] * r
+			}
+		}
+		if gain != nil {
+			for j, v := range gain {
+				dyr[j] *= v
+			}
+		}
+		c := kernel.Dot(xr, dyr) * r * r * r / float32(d)
+		for j, v := range dyr {
+			dxr[j] += r*v - c*xr[j]
+		}
+	}
+}
+
+// branchBack returns the gradient of a branch that joined the residual stream.
+func (p *Pass) branchBack(dh, mask []float32) []float32 {
+	if len(mask) == 0 {
+		return dh
+	}
+	kernel.Mul(p.dbr, dh, mask)
+	return p.dbr
+}
+
+// sectionsBack takes dh from behind layer i's sections to before them.
+func (p *Pass) sectionsBack(m *model.Model, i int, t *model.Tape, g *Grad) {
+	c, l, lt := m.Config, &m.Layers[i], &t.Layers[i]
+	n, d, s, r := t.N, c.Width, c.Sections, c.KeyRank
+	dbr := p.branchBack(p.dh, lt.Mask2)
+	clear(p.dy)
+
+	var dsec, dkeys, dquery []float32
+	var touched []bool
+	if g.Base != nil {
+		gl := &g.Base.Layers[i]
+		dsec, dkeys, dquery, touched = gl.Sections, gl.Keys, gl.Query, g.Touched[i]
+	}
+	p.poolBack(&lt.Base, l.Sections, dsec, touched, lt.Y, dbr, c.Neurons, s, d)
+
+	// Gates: g_s = [z_s − α·τ]₊, and τ's derivative is shared by its support (learning.md 6.3).
+	p.dz = fit(p.dz, n*s)
+	clear(p.dz)
+	for q := range n {
+		row, z := p.dz[q*s:(q+1)*s], lt.Z[q*s:(q+1)*s]
+		var sum float32
+		for k := lt.Base.Off[q]; k < lt.Base.Off[q+1]; k++ {
+			row[lt.Base.Sec[k]] = p.dgate[k]
+			sum += p.dgate[k]
+		}
+		if c.Alpha > 0 {
+			support := 0
+			for _, v := range z {
+				if v > lt.Tau[q] {
+					support++
+				}
+			}
+			shared := c.Alpha * sum / float32(support)
+			for k, v := range z {
+				if v > lt.Tau[q] {
+					row[k] -= shared
+				}
+			}
+		}
+	}
+	kernel.Scale(p.dz, float32(1/math.Sqrt(float64(r))))
+	p.dq = fit(p.dq, n*r)
+	kernel.Gemm(p.ws, p.dq, r, p.dz, s, 1, l.Keys, r, 1, n, r, s, false)
+	if g.Base != nil {
+		kernel.Gemm(p.ws, dkeys, r, p.dz, 1, s, lt.Q, r, 1, s, r, n, true)
+		kernel.Gemm(p.ws, dquery, r, lt.Y, 1, d, p.dq, r, 1, d, r, n, true)
+	}
+	kernel.Gemm(p.ws, p.dy, d, p.dq, r, 1, l.Query, 1, r, n, d, r, true)
+
+	for b, bank := range m.Banks {
+		bl := &bank.Layers[i]
+		if bl.Sections == nil || lt.Banks[b].Len() == 0 {
+			continue
+		}
+		var gb *model.BankLayer
+		if b < len(g.Banks) && g.Banks[b] != nil {
+			gb = &g.Banks[b].Layers[i]
+		}
+		p.bankBack(bank, bl, gb, &lt.Banks[b], lt.Y, dbr, n, d)
+	}
+
+	var dnorm []float32
+	if g.Base != nil {
+		dnorm = g.Base.Layers[i].Norm2
+	}
+	normBack(p.dh, dnorm, p.dy, lt.Mid, l.Norm2, lt.Inv2, n, d)
+}
+
+// poolBack is the derivative of the computed sections of one pool: it adds to dy and dsec, and leaves
+// in p.dgate, for each route by event, how the loss moves with its gate.
+func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []bool, y, dbr []float32, neurons, sections, d int) {
+	p.dgate = fit(p.dgate, rt.Len())
+	size := 3 * neurons * d
+	for s := range sections {
+		from, to := int(rt.Start[s]), int(rt.Start[s+1])
+		if from == to {
+			continue
+		}
+		rows := to - from
+		w13 := weights[s*size : s*size+2*neurons*d]
+		w2 := weights[s*size+2*neurons*d : (s+1)*size]
+		p.gather, p.delta = fit(p.gather, rows*d), fit(p.delta, rows*d)
+		for q := range rows {
+			e := int(rt.Tok[from+q])
+			copy(p.gather[q*d:(q+1)*d], y[e*d:])
+			copy(p.delta[q*d:(q+1)*d], dbr[e*d:])
+		}
+		p.dhid = fit(p.dhid, rows*neurons)
+		p.dact = fit(p.dact, rows*2*neurons)
+		kernel.Gemm(p.ws, p.dhid, neurons, p.delta, d, 1, w2, 1, d, rows, neurons, d, false)
+		for q := range rows {
+			k := rt.Ref[from+q]
+			gate := rt.Gate[k]
+			hid := rt.Hid[(from+q)*neurons : (from+q+1)*neurons]
+			act := rt.Act[(from+q)*2*neurons : (from+q+1)*2*neurons]
+			dh := p.dhid[q*neurons : (q+1)*neurons]
+			da := p.dact[q*2*neurons : (q+1)*2*neurons]
+			p.dgate[k] = kernel.Dot(hid, dh)
+			for j := range neurons {
+				a1, a3 := act[j], act[neurons+j]
+				sig := sigmoid(a1)
+				v := gate * dh[j]
+				da[j] = v * a3 * sig * (1 + a1*(1-sig))
+				da[neurons+j] = v * a1 * sig
+				dh[j] = gate * hid[j] // from here on the gated hidden values, for dW2
+			}
+		}
+		if dsec != nil {
+			if touched != nil {
+				touched[s] = true
+			}
+			dw := dsec[s*size : (s+1)*size]
+			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, d, 1, neurons, d, rows, true)
+			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, d, 1, 2*neurons, d, rows, true)
+		}
+		kernel.Gemm(p.ws, p.delta, d, p.dact, 2*neurons, 1, w13, d, 1, rows, d, 2*neurons, false)
+		for q := range rows {
+			e := int(rt.Tok[from+q])
+			kernel.Add(p.dy[e*d:(e+1)*d], p.delta[q*d:(q+1)*d])
+		}
+	}
+}
+
+// bankBack is the derivative of an open bank. How far it is open counts as given.
+func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Routes, y, dbr []float32, n, d int) {
+	var dsec []float32
+	if gb != nil {
+		dsec = gb.Sections
+	}
+	p.poolBack(rt, bl.Sections, dsec, nil, y, dbr, bank.Neurons, bank.Sections, d)
+
+	// gate = mag·p with p = sparsemax(u): du = dp − mean of dp over the support.
+	sb := bank.Sections
+	p.dz = fit(p.dz, n*sb)
+	clear(p.dz)
+	for q := range n {
+		from, to := rt.Off[q], rt.Off[q+1]
+		if from == to {
+			continue
+		}
+		var mean float32
+		for k := from; k < to; k++ {
+			mean += p.dgate[k]
+		}
+		mean /= float32(to - from)
+		for k := from; k < to; k++ {
+			p.dz[q*sb+int(rt.Sec[k])] = rt.Mag[q] * (p.dgate[k] - mean)
+		}
+	}
+	kernel.Scale(p.dz, float32(1/math.Sqrt(float64(d))))
+	if gb != nil {
+		kernel.Gemm(p.ws, gb.Keys, d, p.dz, 1, sb, y, d, 1, sb, d, n, true)
+	}
+	kernel.Gemm(p.ws, p.dy, d, p.dz, sb, 1, bl.Keys, d, 1, n, d, sb, true)
+}
+
+func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+
+// mixBack takes dh from behind layer i's mixer to before it (yan-model.md §2, backward).
+func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
+	c, l, lt := m.Config, &m.Layers[i], &t.Layers[i]
+	n, d, ch := t.N, c.Width, c.Channels
+	dc := d / ch
+	nd := n * d
+	var gl *model.Layer
+	if g.Base != nil {
+		gl = &g.Base.Layers[i]
+	}
+
+	dm := p.branchBack(p.dh, lt.Mask1)
+	if c.MixOut {
+		if gl != nil {
+			kernel.Gemm(p.ws, gl.Out, d, lt.Mixed, 1, d, dm, d, 1, d, d, n, true)
+		}
+		kernel.Gemm(p.ws, p.dy, d, dm, d, 1, l.Out, 1, d, n, d, d, false)
+		dm = p.dy
+	}
+
+	// out = U ⊙ SiLU(V') + sigmoid(F) ⊙ RMSNorm(E')
+	kernel.Mul(p.du, dm, lt.SV[:nd])
+	for k, gk := range dm[:nd] {
+		v, sv, sf := lt.V[k], lt.SV[k], lt.SF[k]
+		// SiLU'(v) = σ(v)(1 + v(1−σ(v))), and σ(v) = SiLU(v)/v where v is not tiny.
+		var sig float32
+		if v > 1e-3 || v < -1e-3 {
+			sig = sv / v
+		} else {
+			sig = 0.5 + 0.25*v
+		}
+		p.dv[k] = gk * lt.U[k] * sig * (1 + v*(1-sig))
+		p.df[k] = gk * lt.NE[k] * sf * (1 - sf)
+	}
+	kernel.Mul(p.dxd, dm, lt.SF[:nd]) // dNE, for a moment
+	clear(p.de)
+	for q := range n {
+		for k := range ch {
+			o := q*d + k*dc
+			normBack(p.de[o:o+dc], nil, p.dxd[o:o+dc], lt.E[o:o+dc], nil, lt.InvE[q*ch+k:], 1, dc)
+		}
+	}
+
+	for k := range ch {
+		o, w := k*dc, k*dc*dc
+		back := func(dx, dy, weights, dweights, x []float32) {
+			kernel.Gemm(p.ws, dx[o:], d, dy[o:], d, 1, weights[w:w+dc*dc], 1, dc, n, dc, dc, false)
+			if dweights != nil {
+				kernel.Gemm(p.ws, dweights[w:w+dc*dc], dc, x[o:], 1, d, dy[o:], d, 1, dc, dc, n, true)
+			}
+		}
+		var gu, gv, gf, ge []float32
+		if gl != nil {
+			gu, gv, gf, ge = gl.U, gl.V, gl.F, gl.E
+		}
+		back(p.dxu, p.du, l.U, gu, lt.XU)
+		back(p.dxs, p.dv, l.V, gv, lt.XS)
+		back(p.dxf, p.df, l.F, gf, lt.XF)
+		back(p.dxd, p.de, l.E, ge, lt.XD)
+	}
+
+	// Averages over the strict past, in reverse.
+	clear(p.dxv)
+	clear(p.dxe)
+	if t.First { // the first event read itself
+		copy(p.dxv[:d], p.dxs[:d])
+		copy(p.dxe[:d], p.dxd[:d])
+		clear(p.dxs[:d])
+		clear(p.dxd[:d])
+	}
+	p.mu = fit(p.mu, d)
+	clear(p.mu)
+	for k := range ch {
+		slopeBack(p.dxv, p.dxs, lt.Age, k, n, d, ch, p.mu[k*dc:(k+1)*dc])
+	}
+	clear(p.mu)
+	for k := range ch {
+		kernel.DecayScanBack(p.dxe[k*dc:], p.dxd[k*dc:], d, n, p.mu[k*dc:(k+1)*dc], m.Decay(k))
+	}
+
+	// The four branches read X, or its mix with the input before. dx goes to p.dy.
+	if c.Plain {
+		copy(p.dy, p.dxu)
+		kernel.Add(p.dy, p.dxf)
+		kernel.Add(p.dy, p.dxv)
+		kernel.Add(p.dy, p.dxe)
+	} else {
+		var dmu []float32
+		if gl != nil {
+			dmu = gl.Shift
+		}
+		p.shiftBack(lt, l.Shift, dmu, n, d)
+	}
+	var dnorm []float32
+	if gl != nil {
+		dnorm = gl.Norm1
+	}
+	normBack(p.dh, dnorm, p.dy, lt.H, l.Norm1, lt.Inv1, n, d)
+}
+
+// slopeBack is the derivative of S += (x − S)/A with out = S before: going back in time,
+// dx += λ/A and then λ ← dout + (1 − 1/A)·λ.
+func slopeBack(dx, dout, age []float32, c, n, d, ch int, lambda []float32) {
+	dc := d / ch
+	for q := n - 1; q >= 0; q-- {
+		o := q*d + c*dc
+		inv := 1 / age[q*ch+c]
+		keep := 1 - inv
+		x, out := dx[o:o+dc], dout[o:o+dc]
+		for j, v := range lambda {
+			x[j] += v * inv
+			lambda[j] = out[j] + keep*v
+		}
+	}
+}
+
+// shiftBack is the derivative of x_P = x + μ_P ⊙ (x_before − x) for the four branches.
+func (p *Pass) shiftBack(lt *model.LayerTape, mu, dmu []float32, n, d int) {
+	clear(p.dy)
+	for k, dx := range [4][]float32{p.dxu, p.dxv, p.dxf, p.dxe} {
+		w := mu[k*d : (k+1)*d]
+		before := lt.Prev
+		var into []float32 // gradient of the input before; the one before the chunk is given
+		for q := range n {
+			x, in, out := lt.X[q*d:(q+1)*d], dx[q*d:(q+1)*d], p.dy[q*d:(q+1)*d]
+			if dmu != nil {
+				dw := dmu[k*d : (k+1)*d]
+				for j, v := range in {
+					dw[j] += v * (before[j] - x[j])
+				}
+			}
+			for j, v := range in {
+				out[j] += v * (1 - w[j])
+			}
+			if into != nil {
+				for j, v := range in {
+					into[j] += v * w[j]
+				}
+			}
+			before, into = x, out
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package gradient
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+func tiny() model.Config {
+	return model.Config{Width: 32, Layers: 2, Channels: 2, Sections: 10, Neurons: 3, KeyRank: 5, Active: 4, MaxActive: 10, Alpha: 0.5}
+}
+
+// random returns a model in which nothing is small, zero or special, and a text for it.
+func random(t *testing.T, c model.Config, seed uint64, n int) (*model.Model, []sense.Event) {
+	t.Helper()
+	m, err := model.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(seed, 7))
+	m.Init(r)
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		for _, w := range [][]float32{l.Norm1, l.Norm2, l.Bias} {
+			for j := range w {
+				w[j] += float32(r.NormFloat64() * 0.2)
+			}
+		}
+	}
+	in := make([]sense.Event, n)
+	for i := range in {
+		in[i].Byte = byte(r.IntN(sense.Symbols))
+	}
+	return m, in
+}
+
+func bank(t *testing.T, m *model.Model, seed uint64) *model.Bank {
+	t.Helper()
+	b, err := model.NewBank(m.Config, "test", 6, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(seed, 9))
+	for i := range b.Weights {
+		b.Weights[i] = float32(r.NormFloat64() * 0.5)
+	}
+	b.Gate.Force = true
+	return b
+}
+
+// run computes the loss over the stream in chunks, with the gradient of the last chunk alone.
+func run(m *model.Model, in []sense.Event, cut int, g *Grad) (nats float64) {
+	var tape model.Tape
+	s := m.NewState()
+	if cut > 0 {
+		m.Forward(s, in[:cut], &tape)
+	}
+	m.Forward(s, in[cut:len(in)-1], &tape)
+	d := make([]float32, len(tape.Logits))
+	nats = CrossEntropy(d, tape.Logits, in[cut+1:], 1)
+	new(Pass).Backward(m, &tape, d, g)
+	return nats
+}
+
+// Every tensor's gradient agrees with central differences of the float64 model, in every variant.
+func TestBackwardAgainstFiniteDifferences(t *testing.T) {
+	variants := map[string]func(*model.Config){
+		"token shift": func(*model.Config) {},
+		"plain paper": func(c *model.Config) { c.Plain = true },
+		"mix out":     func(c *model.Config) { c.MixOut = true },
+		"thresholds":  func(c *model.Config) { c.Alpha = 0 },
+		"sparsemax":   func(c *model.Config) { c.Alpha = 1 },
+	}
+	for name, vary := range variants {
+		t.Run(name, func(t *testing.T) {
+			c := tiny()
+			vary(&c)
+			m, in := random(t, c, 3, 14)
+			m = m.WithBanks(bank(t, m, 4))
+			g, err := NewGrad(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gb, _ := model.NewBank(c, "grad", 6, 4)
+			g.Banks = []*model.Bank{gb}
+			nats := run(m, in, 0, g)
+			if want := loss64(m, nil, in, 0); math.Abs(nats-want) > 2e-5*want {
+				t.Fatalf("loss %v, in float64 %v", nats, want)
+			}
+			for i, tensor := range m.Tensors() {
+				if hasSuffix(tensor.Name, ".bias") {
+					continue // moved by the controller, not by gradients
+				}
+				compare(t, m, in, 0, tensor.Name, tensor.Data, g.Base.Tensors()[i].Data)
+			}
+			compare(t, m, in, 0, "bank", m.Banks[0].Weights, gb.Weights)
+		})
+	}
+}
+
+// compare checks directions at random within one tensor, and its largest single entries.
+func compare(t *testing.T, m *model.Model, in []sense.Event, from int, name string, w, g []float32) {
+	t.Helper()
+	const h = 1e-5
+	r := rand.New(rand.NewPCG(uint64(len(w)), 5))
+	best := 0
+	for i := range g {
+		if math.Abs(float64(g[i])) > math.Abs(float64(g[best])) {
+			best = i
+		}
+	}
+	for _, i := range []int{best, r.IntN(len(w)), r.IntN(len(w))} {
+		up := loss64(m, map[*float32]float64{&w[i]: float64(w[i]) + h}, in, from)
+		down := loss64(m, map[*float32]float64{&w[i]: float64(w[i]) - h}, in, from)
+		want := (up - down) / (2 * h)
+		if diff := math.Abs(float64(g[i]) - want); diff > 2e-4*math.Abs(want)+2e-4*math.Abs(float64(g[best]))+1e-6 {
+			t.Errorf("%s[%d]: gradient %.8g, finite difference %.8g", name, i, g[i], want)
+		}
+	}
+}
+
+// With a base that does not learn, the banks' gradient is the same, and nothing else is computed.
+func TestBanksAlone(t *testing.T) {
+	c := tiny()
+	c.ContextLayer = 1
+	m, in := random(t, c, 5, 20)
+	m = m.WithBanks(bank(t, m, 6))
+	full, err := NewGrad(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := model.NewBank(c, "a", 6, 4)
+	b, _ := model.NewBank(c, "b", 6, 4)
+	full.Banks = []*model.Bank{a}
+	run(m, in, 6, full)
+	run(m, in, 6, &Grad{Banks: []*model.Bank{b}})
+	for i := range a.Weights {
+		if a.Weights[i] != b.Weights[i] {
+			t.Fatalf("weight %d: gradient %v with the base's, %v alone", i, a.Weights[i], b.Weights[i])
+		}
+	}
+}
+
+// Sections that no event chose have no gradient and are not marked, and Clear and Add see all the rest.
+func TestUntouchedSections(t *testing.T) {
+	c := tiny()
+	c.Sections, c.MaxActive = 40, 2
+	m, in := random(t, c, 8, 6)
+	g, _ := NewGrad(c)
+	run(m, in, 0, g)
+	size := c.SectionSize()
+	touched := 0
+	for i := range m.Layers {
+		for s, on := range g.Touched[i] {
+			var sum float64
+			for _, v := range g.Base.Layers[i].Sections[s*size : (s+1)*size] {
+				sum += math.Abs(float64(v))
+			}
+			if on != (sum > 0) {
+				t.Errorf("layer %d section %d: touched %v, gradient %v", i, s, on, sum)
+			}
+			if on {
+				touched++
+			}
+		}
+	}
+	if touched == 0 || touched == c.Layers*c.Sections {
+		t.Fatalf("%d sections touched: the test sees nothing", touched)
+	}
+	sum, _ := NewGrad(c)
+	sum.Add(g)
+	sum.Add(g)
+	sum.Scale(0.5)
+	if a, b := sum.SumSquares(), g.SumSquares(); math.Abs(a-b) > 1e-6*b {
+		t.Fatalf("half of twice the gradient has norm² %v, want %v", a, b)
+	}
+	sum.Clear()
+	for i, v := range sum.Base.Weights {
+		if v != 0 {
+			t.Fatalf("weight %d after Clear: %v", i, v)
+		}
+	}
+}
+
+// A chunk continues its stream: the loss does not depend on where the stream was cut.
+func TestLossDoesNotDependOnChunks(t *testing.T) {
+	m, in := random(t, tiny(), 11, 40)
+	want := loss64(m, nil, in, 0)
+	for _, n := range []int{1, 2, 7, 39} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			var tape model.Tape
+			s := m.NewState()
+			var got float64
+			for at := 0; at < len(in)-1; at += n {
+				end := min(at+n, len(in)-1)
+				m.Forward(s, in[at:end], &tape)
+				got += CrossEntropy(make([]float32, len(tape.Logits)), tape.Logits, in[at+1:end+1], 1)
+			}
+			if math.Abs(got-want) > 2e-5*want {
+				t.Fatalf("loss %v, want %v", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,465 @@
+package learning
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// TrainConfig says how a base is trained from scratch. Zero fields take the values in brackets.
+type TrainConfig struct {
+	Model model.Config `json:"model"`
+
+	Bytes    int64   `json:"bytes"`              // how many bytes to see in all; repeats count
+	Batch    int     `json:"batch,omitempty"`    // streams read side by side [8]
+	Window   int     `json:"window,omitempty"`   // bytes of each stream in a step; gradients reach back so far [128]
+	Segment  int     `json:"segment,omitempty"`  // bytes read in order before a stream jumps elsewhere [4096]
+	Rate     float64 `json:"rate,omitempty"`     // peak learning rate [0.003]
+	Warmup   float64 `json:"warmup,omitempty"`   // share of all bytes in which the rate rises [0.02]
+	Floor    float64 `json:"floor,omitempty"`    // the last rate as a share of the peak [0.02]
+	Decay    float64 `json:"decay,omitempty"`    // weight decay [0.05]
+	Beta1    float64 `json:"beta1,omitempty"`    // [0.9]
+	Beta2    float64 `json:"beta2,omitempty"`    // [0.98]
+	Clip     float64 `json:"clip,omitempty"`     // largest norm of a gradient [1]
+	Dropout  float64 `json:"dropout,omitempty"`  // share of each branch's features silenced [0]
+	Balance  float64 `json:"balance,omitempty"`  // step of the activity controller [0.005]
+	Seed     uint64  `json:"seed,omitempty"`     // all chance comes from here
+	Parallel int     `json:"parallel,omitempty"` // streams are shared out among so many gradients [2]
+}
+
+func (c TrainConfig) withDefaults() TrainConfig {
+	def := func(p *float64, v float64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	num := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	num(&c.Batch, 8)
+	num(&c.Window, 128)
+	num(&c.Segment, 4096)
+	num(&c.Parallel, 2)
+	def(&c.Rate, 0.003)
+	def(&c.Warmup, 0.02)
+	def(&c.Floor, 0.02)
+	def(&c.Decay, 0.05)
+	def(&c.Beta1, 0.9)
+	def(&c.Beta2, 0.98)
+	def(&c.Clip, 1)
+	def(&c.Balance, 0.005)
+	return c
+}
+
+// A Source is one text to train on. Each pass over the data reads it Repeat times.
+type Source struct {
+	Name   string
+	Text   []byte
+	Repeat int
+}
+
+// A Trainer trains a base from scratch by backpropagation through windows of text. One step reads the
+// next window of each of Batch streams; what the streams carry from window to window is kept, so that
+// the model learns to use a past far longer than a window.
+//
+// The result depends on the config and the data, not on the number of processors, and a Trainer that was
+// saved and restored goes on to the same result. It is not safe for concurrent use.
+type Trainer struct {
+	cfg     TrainConfig
+	sources []Source
+	model   *model.Model
+	adam    *gradient.Adam
+	lanes   []lane
+	shards  []shard
+
+	Seen    int64 // bytes seen
+	epoch   int
+	order   []segment // of this epoch
+	next    int       // index into order
+	firing  [][]float64
+	stepped int
+}
+
+// A lane is one of the streams that a step reads.
+type lane struct {
+	seg   segment
+	state *model.State
+	rng   *rand.PCG
+}
+
+// A segment is a stretch of a source; at is the next byte to read.
+type segment struct{ Source, At, End int }
+
+// A shard is what one goroutine works with during a step.
+type shard struct {
+	grad    *gradient.Grad
+	pass    gradient.Pass
+	tape    model.Tape
+	dlogits []float32
+	in      []sense.Event
+	nats    float64
+	fired   [][]int
+}
+
+// NewTrainer prepares the training of a new base.
+func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
+	c = c.withDefaults()
+	total := 0
+	for _, s := range sources {
+		if len(s.Text) < 2 {
+			return nil, fmt.Errorf("learning: train: source %s has no two bytes", s.Name)
+		}
+		total += len(s.Text)
+	}
+	switch {
+	case total == 0:
+		return nil, errors.New("learning: train: no data")
+	case c.Bytes < 1 || c.Batch < 1 || c.Window < 1 || c.Segment < 2 || c.Parallel < 1:
+		return nil, fmt.Errorf("learning: train: bytes %d, batch %d, window %d, segment %d, parallel %d: all must be positive",
+			c.Bytes, c.Batch, c.Window, c.Segment, c.Parallel)
+	}
+	m, err := model.New(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	m.Init(rand.New(rand.NewPCG(c.Seed, 1)))
+	t := &Trainer{cfg: c, sources: sources, model: m}
+	t.adam = gradient.NewAdam(gradient.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: 1e-8, Decay: c.Decay}, len(m.Weights))
+	for i := range c.Batch {
+		t.lanes = append(t.lanes, lane{state: m.NewState(), rng: rand.NewPCG(c.Seed, 1000+uint64(i))})
+	}
+	t.shards = make([]shard, min(c.Parallel, c.Batch))
+	for i := range t.shards {
+		s := &t.shards[i]
+		if s.grad, err = gradient.NewGrad(c.Model); err != nil {
+			return nil, err
+		}
+		s.tape.Dropout = float32(c.Dropout)
+		s.fired = counts[int](c.Model)
+	}
+	t.firing = counts[float64](c.Model)
+	t.shuffle()
+	return t, nil
+}
+
+func counts[T any](c model.Config) [][]T {
+	f := make([][]T, c.Layers)
+	for i := range f {
+		f[i] = make([]T, c.Sections)
+	}
+	return f
+}
+
+// shuffle lays out the segments of an epoch: every byte once (times Repeat), cut at a phase that
+// differs from epoch to epoch, in an order that depends on the seed and the epoch alone.
+func (t *Trainer) shuffle() {
+	r := rand.New(rand.NewPCG(t.cfg.Seed, 1<<32+uint64(t.epoch)))
+	t.order, t.next = t.order[:0], 0
+	for i, s := range t.sources {
+		for range max(s.Repeat, 1) {
+			end := len(s.Text) - 1
+			for at := -r.IntN(t.cfg.Segment); at < end; at += t.cfg.Segment {
+				if from, to := max(at, 0), min(at+t.cfg.Segment, end); to > from {
+					t.order = append(t.order, segment{i, from, to})
+				}
+			}
+		}
+	}
+	r.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
+}
+
+func (t *Trainer) draw() segment {
+	if t.next == len(t.order) {
+		t.epoch++
+		t.shuffle()
+	}
+	t.next++
+	return t.order[t.next-1]
+}
+
+// Done reports whether all bytes have been seen.
+func (t *Trainer) Done() bool { return t.Seen >= t.cfg.Bytes }
+
+// Model is the model in training. It changes with the next Step.
+func (t *Trainer) Model() *model.Model { return t.model }
+
+// Config is the configuration with its defaults filled in.
+func (t *Trainer) Config() TrainConfig { return t.cfg }
+
+// rate is the learning rate now: a linear rise, then half a cosine.
+func (t *Trainer) rate() float64 {
+	x := float64(t.Seen) / float64(t.cfg.Bytes)
+	if x < t.cfg.Warmup {
+		return t.cfg.Rate * (x + 1e-3) / (t.cfg.Warmup + 1e-3)
+	}
+	x = (x - t.cfg.Warmup) / (1 - t.cfg.Warmup)
+	return t.cfg.Rate * (t.cfg.Floor + (1-t.cfg.Floor)*0.5*(1+math.Cos(math.Pi*min(x, 1))))
+}
+
+// A TrainStep tells how a step went.
+type TrainStep struct {
+	Bits   float64 // mean loss of the step, in bits a byte, before it was learned from
+	Active float64 // share of sections computed
+	Bytes  int     // bytes seen in the step
+}
+
+// Step reads one window of every stream and learns from it.
+func (t *Trainer) Step() TrainStep {
+	total := 0
+	for i := range t.lanes {
+		l := &t.lanes[i]
+		if l.seg.At >= l.seg.End {
+			l.seg = t.draw()
+			l.state.Reset()
+		}
+		total += min(t.cfg.Window, l.seg.End-l.seg.At)
+	}
+
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, max(runtime.GOMAXPROCS(0), 1))
+	for i := range t.shards {
+		wg.Go(func() {
+			limit <- struct{}{}
+			t.work(i, total)
+			<-limit
+		})
+	}
+	wg.Wait()
+
+	g := t.shards[0].grad
+	nats := t.shards[0].nats
+	for i := range t.shards[1:] {
+		g.Add(t.shards[i+1].grad)
+		nats += t.shards[i+1].nats
+	}
+	if norm := math.Sqrt(g.SumSquares()); norm > t.cfg.Clip {
+		g.Scale(float32(t.cfg.Clip / norm))
+	}
+	t.adam.Step(t.model, g, t.rate())
+	active := t.balance(total)
+	for i := range t.shards {
+		t.shards[i].grad.Clear()
+	}
+	t.Seen += int64(total)
+	return TrainStep{Bits: nats / float64(total) / math.Ln2, Active: active, Bytes: total}
+}
+
+// work takes the streams of one shard through forward and backward.
+func (t *Trainer) work(i, total int) {
+	s := &t.shards[i]
+	s.nats = 0
+	for k := range s.fired {
+		clear(s.fired[k])
+	}
+	for k := i; k < len(t.lanes); k += len(t.shards) {
+		l := &t.lanes[k]
+		text := t.sources[l.seg.Source].Text
+		n := min(t.cfg.Window, l.seg.End-l.seg.At)
+		s.in = sense.AppendText(s.in[:0], text[l.seg.At:l.seg.At+n+1])
+		l.seg.At += n
+		s.tape.Mask = l.rng
+		t.model.Forward(l.state, s.in[:n], &s.tape)
+		if cap(s.dlogits) < n*sense.Symbols {
+			s.dlogits = make([]float32, n*sense.Symbols)
+		}
+		d := s.dlogits[:n*sense.Symbols]
+		s.nats += gradient.CrossEntropy(d, s.tape.Logits, s.in[1:n+1], 1/float32(total))
+		s.pass.Backward(t.model, &s.tape, d, s.grad)
+		for k := range s.fired {
+			for _, sec := range s.tape.Layers[k].Base.Sec {
+				s.fired[k][sec]++
+			}
+		}
+	}
+}
+
+// balance drives every section's firing rate to the target by its bias, without a gradient
+// (learning.md 6.4), and returns the share of sections that were active.
+func (t *Trainer) balance(total int) (active float64) {
+	c := t.cfg.Model
+	target := float64(c.Active) / float64(c.Sections)
+	t.stepped++
+	keep := min(0.95, 1-1/float64(t.stepped))
+	var fired int
+	for i := range t.firing {
+		bias := t.model.Layers[i].Bias
+		for s := range bias {
+			n := 0
+			for k := range t.shards {
+				n += t.shards[k].fired[i][s]
+			}
+			fired += n
+			f := &t.firing[i][s]
+			*f = keep**f + (1-keep)*float64(n)/float64(total)
+			step := t.cfg.Balance * min(max((target-*f)/target, -1), 1)
+			if *f > 4*target {
+				step -= 2 * t.cfg.Balance
+			}
+			bias[s] += float32(step)
+		}
+	}
+	return float64(fired) / float64(total*c.Sections*c.Layers)
+}
+
+// trainState is what a saved training remembers beside its tensors.
+type trainState struct {
+	Config  TrainConfig
+	Seen    int64
+	Epoch   int
+	Next    int
+	Steps   int
+	Stepped int
+	Lanes   []laneState
+	Firing  [][]float64
+	Data    []string // names and sizes of the sources
+}
+
+type laneState struct {
+	Segment segment
+	State   []byte
+	Rand    []byte
+}
+
+func (t *Trainer) data() (names []string) {
+	for _, s := range t.sources {
+		names = append(names, fmt.Sprintf("%s (%d bytes, %d times)", s.Name, len(s.Text), max(s.Repeat, 1)))
+	}
+	return names
+}
+
+// Save writes all that is needed to go on: weights, moments, and where every stream stands.
+func (t *Trainer) Save(w io.Writer) error {
+	st := trainState{Config: t.cfg, Seen: t.Seen, Epoch: t.epoch, Next: t.next, Steps: t.adam.Steps, Stepped: t.stepped, Firing: t.firing, Data: t.data()}
+	for _, l := range t.lanes {
+		s, err := l.state.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		r, err := l.rng.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		st.Lanes = append(st.Lanes, laneState{l.seg, s, r})
+	}
+	j, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("learning: save: %w", err)
+	}
+	n := len(t.model.Weights)
+	return model.WriteTensors(w, map[string]string{"format": "yan training", "state": string(j)}, []model.NamedTensor{
+		{Name: "weights", Shape: []int{n}, Data: t.model.Weights},
+		{Name: "adam.m", Shape: []int{n}, Data: t.adam.M},
+		{Name: "adam.v", Shape: []int{n}, Data: t.adam.V},
+	})
+}
+
+// ErrOtherTraining is returned by Restore for a file of a training with another config or other data.
+var ErrOtherTraining = errors.New("learning: the file belongs to another training")
+
+// Restore makes t go on where the training that wrote b stood. Its config and data must be t's.
+func (t *Trainer) Restore(b []byte) error {
+	f, err := model.ReadTensors(b)
+	if err != nil {
+		return err
+	}
+	var st trainState
+	if err := json.NewDecoder(bytes.NewReader([]byte(f.Meta["state"]))).Decode(&st); err != nil || f.Meta["format"] != "yan training" {
+		return fmt.Errorf("%w: it holds no training", model.ErrCheckpoint)
+	}
+	if st.Config != t.cfg {
+		return fmt.Errorf("%w: its config differs", ErrOtherTraining)
+	}
+	if fmt.Sprint(st.Data) != fmt.Sprint(t.data()) {
+		return fmt.Errorf("%w: it reads %v", ErrOtherTraining, st.Data)
+	}
+	if len(st.Lanes) != len(t.lanes) {
+		return fmt.Errorf("%w: %d streams", model.ErrCheckpoint, len(st.Lanes))
+	}
+	for _, r := range []struct {
+		name string
+		dst  []float32
+	}{{"weights", t.model.Weights}, {"adam.m", t.adam.M}, {"adam.v", t.adam.V}} {
+		if err := f.Read(r.name, r.dst, len(r.dst)); err != nil {
+			return err
+		}
+	}
+	if len(st.Firing) != len(t.firing) {
+		return fmt.Errorf("%w: firing rates of %d layers", model.ErrCheckpoint, len(st.Firing))
+	}
+	for i, f := range st.Firing {
+		if len(f) != len(t.firing[i]) {
+			return fmt.Errorf("%w: firing rates of %d sections", model.ErrCheckpoint, len(f))
+		}
+		copy(t.firing[i], f)
+	}
+	t.Seen, t.epoch, t.adam.Steps, t.stepped = st.Seen, st.Epoch, st.Steps, st.Stepped
+	t.shuffle()
+	if st.Next < 0 || st.Next > len(t.order) {
+		return fmt.Errorf("%w: segment %d of %d", model.ErrCheckpoint, st.Next, len(t.order))
+	}
+	t.next = st.Next
+	for i, l := range st.Lanes {
+		if l.Segment.Source < 0 || l.Segment.Source >= len(t.sources) || l.Segment.At < 0 || l.Segment.At > l.Segment.End ||
+			l.Segment.End >= len(t.sources[l.Segment.Source].Text) {
+			return fmt.Errorf("%w: stream %d stands at %+v", model.ErrCheckpoint, i, l.Segment)
+		}
+		t.lanes[i].seg = l.Segment
+		if err := t.lanes[i].state.UnmarshalBinary(l.State); err != nil {
+			return err
+		}
+		if err := t.lanes[i].rng.UnmarshalBinary(l.Rand); err != nil {
+			return fmt.Errorf("%w: stream %d: %v", model.ErrCheckpoint, i, err)
+		}
+	}
+	return nil
+}
+
+// Evaluation is how well a model predicts a text.
+type Evaluation struct {
+	Events int     `json:"events"`
+	Bits   float64 `json:"bits_per_byte"`
+	Active float64 `json:"active_share"` // base sections computed, as a share of all
+}
+
+// Evaluate has m read text as one stream from a fresh state and measures each byte's surprise, the
+// first one's excepted. stop may be nil.
+func Evaluate(m *model.Model, text []byte, stop func(done int) bool) Evaluation {
+	var e Evaluation
+	if len(text) < 2 {
+		return e
+	}
+	var t model.Tape
+	s := m.NewState()
+	d := make([]float32, 256*sense.Symbols)
+	var nats float64
+	fired := 0
+	in := sense.Text(text)
+	for at := 0; at < len(in)-1; {
+		n := min(256, len(in)-1-at)
+		m.Forward(s, in[at:at+n], &t)
+		nats += gradient.CrossEntropy(d[:n*sense.Symbols], t.Logits, in[at+1:at+n+1], 1)
+		for i := range t.Layers {
+			fired += t.Layers[i].Base.Len()
+		}
+		at += n
+		e.Events = at
+		if stop != nil && stop(at) {
+			break
+		}
+	}
+	e.Bits = nats / float64(e.Events) / math.Ln2
+	e.Active = float64(fired) / float64(e.Events*m.Config.Layers*m.Config.Sections)
+	return e
+}

@@ -1,0 +1,381 @@
+package model
+
+import (
+	"math"
+	"slices"
+
+	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+const (
+	normEps = 1e-6
+	// The decay branch's norm must not depend on the scale of E', so its epsilon only guards zero.
+	decayEps = 1e-20
+)
+
+// Forward reads a chunk of events in the stream of s, which it carries on, and leaves in t what it
+// computed: t.Logits holds for every event the log-odds of the byte that follows it.
+//
+//	h  = embed(event)
+//	h += MCSD(RMSNorm(h))          what came before, O(1) an event
+//	h += Sections(RMSNorm(h))      the few sections that the event itself chose
+//	logits = RMSNorm(h) · Headᵀ
+func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
+	n := len(in)
+	if n == 0 {
+		t.N = 0
+		return
+	}
+	t.prepare(m, n)
+	t.In, t.First = in, s.Events == 0
+	d := m.Config.Width
+
+	h := t.Layers[0].H
+	for i, e := range in {
+		copy(h[i*d:(i+1)*d], m.Embed[int(e.Byte)*d:])
+	}
+	for i := range m.Layers {
+		next := t.H
+		if i+1 < len(m.Layers) {
+			next = t.Layers[i+1].H
+		}
+		m.mix(i, s, t)
+		if i == m.Config.ContextLayer {
+			m.context(s, t)
+			m.open(t)
+		}
+		m.sections(i, t, next)
+	}
+	s.Events += uint64(n)
+
+	for i := range n {
+		t.FinalInv[i] = kernel.RMSNorm(t.Final[i*d:(i+1)*d], t.H[i*d:(i+1)*d], m.Norm, normEps)
+	}
+	rows, from := n, 0
+	if t.LastOnly {
+		rows, from = 1, n-1
+	}
+	t.Logits = fit(t.Logits, rows*sense.Symbols)
+	project(t.ws, t.Logits, sense.Symbols, t.Final[from*d:], d, m.Head, 1, d, rows, sense.Symbols, d)
+}
+
+// Step reads one event and returns the log-odds of the byte that follows it. They belong to s until its
+// next Step. It allocates nothing after the first call.
+func (m *Model) Step(s *State, e sense.Event) []float32 {
+	if s.one == nil {
+		s.one = &Tape{}
+	}
+	in := append(s.one.In[:0], e)
+	m.Forward(s, in, s.one)
+	return s.one.Logits
+}
+
+// Tape returns what s's last Step computed.
+func (s *State) Tape() *Tape { return s.one }
+
+// project computes C = A·B for rows of A; a single row takes the matrix-vector kernels. B is (k, n) with
+// strides brs, bcs, one of which is 1.
+func project(ws *kernel.Workspace, c []float32, ldc int, a []float32, lda int, b []float32, brs, bcs, rows, n, k int) {
+	if rows > 1 {
+		kernel.Gemm(ws, c, ldc, a, lda, 1, b, brs, bcs, rows, n, k, false)
+		return
+	}
+	if brs == 1 {
+		kernel.Gemv(c[:n], b, bcs, a[:k])
+		return
+	}
+	clear(c[:n])
+	kernel.GemvT(c[:n], b, brs, a[:k])
+}
+
+// mix is the token mixer, MCSD (yan-model.md §2; paper eqs. 14-20), in its state-is-trace form: what is
+// averaged over time is the input of V and E, and the average is projected afterwards, which is the same
+// since projections are linear and decays constant. Both averages are over the strict past.
+//
+//	out = U ⊙ SiLU(V')  +  sigmoid(F) ⊙ RMSNorm_Dc(E')
+func (m *Model) mix(i int, s *State, t *Tape) {
+	l, lt, st := &m.Layers[i], &t.Layers[i], &s.layers[i]
+	n, d, ch := t.N, m.Config.Width, m.Config.Channels
+	dc := d / ch
+
+	for p := range n {
+		r := p * d
+		lt.Inv1[p] = kernel.RMSNorm(lt.X[r:r+d], lt.H[r:r+d], l.Norm1, normEps)
+	}
+	copy(lt.Prev, st.prev)
+	if t.First {
+		clear(lt.Prev)
+	}
+	if !m.Config.Plain {
+		shift(lt, l.Shift, n, d)
+	}
+	copy(st.prev, lt.X[(n-1)*d:n*d])
+
+	// Averages over the strict past, continued from the state.
+	for c := range ch {
+		slopeScan(lt, st, m.gamma[c], c, n, d, ch)
+		kernel.DecayScan(lt.XD[c*dc:], lt.XE[c*dc:], d, n, st.decay[c*dc:(c+1)*dc], m.alpha[c])
+	}
+	if t.First { // nothing is past yet: the first event reads itself
+		copy(lt.XS[:d], lt.XV[:d])
+		copy(lt.XD[:d], lt.XE[:d])
+	}
+
+	// Block-diagonal projections, a channel at a time.
+	for c := range ch {
+		o, w := c*dc, c*dc*dc
+		project(t.ws, lt.U[o:], d, lt.XU[o:], d, l.U[w:w+dc*dc], dc, 1, n, dc, dc)
+		project(t.ws, lt.V[o:], d, lt.XS[o:], d, l.V[w:w+dc*dc], dc, 1, n, dc, dc)
+		project(t.ws, lt.F[o:], d, lt.XF[o:], d, l.F[w:w+dc*dc], dc, 1, n, dc, dc)
+		project(t.ws, lt.E[o:], d, lt.XD[o:], d, l.E[w:w+dc*dc], dc, 1, n, dc, dc)
+	}
+
+	nd := n * d
+	kernel.SiLU(lt.SV[:nd], lt.V[:nd])
+	kernel.Sigmoid(lt.SF[:nd], lt.F[:nd])
+	for p := range n {
+		for c := range ch {
+			o := p*d + c*dc
+			lt.InvE[p*ch+c] = kernel.RMSNorm(lt.NE[o:o+dc], lt.E[o:o+dc], nil, decayEps)
+		}
+	}
+	kernel.Mul(lt.Mixed[:nd], lt.U[:nd], lt.SV[:nd])
+	kernel.MulAdd(lt.Mixed[:nd], lt.SF[:nd], lt.NE[:nd])
+
+	out := lt.Mixed
+	if m.Config.MixOut {
+		project(t.ws, t.branch, d, lt.Mixed, d, l.Out, d, 1, n, d, d)
+		out = t.branch
+	}
+	copy(lt.Mid[:nd], lt.H[:nd])
+	t.join(lt.Mid[:nd], out[:nd], lt.Mask1)
+}
+
+// join adds a branch to the residual stream, silencing some of it in training.
+func (t *Tape) join(h, branch, mask []float32) {
+	if t.Dropout == 0 {
+		kernel.Add(h, branch)
+		return
+	}
+	keep := 1 / (1 - t.Dropout)
+	limit := uint16(t.Dropout * 65536)
+	for i := 0; i < len(mask); i += 4 {
+		bits := t.Mask.Uint64()
+		for j := i; j < min(i+4, len(mask)); j++ {
+			mask[j] = keep
+			if uint16(bits) < limit {
+				mask[j] = 0
+			}
+			bits >>= 16
+		}
+	}
+	kernel.MulAdd(h, branch, mask)
+}
+
+// shift lets each projection read a learned mix of this input and the one before:
+// x_P = x + μ_P ⊙ (x_before − x).
+func shift(lt *LayerTape, mu []float32, n, d int) {
+	before := lt.Prev
+	for p := range n {
+		r := p * d
+		x := lt.X[r : r+d]
+		for k, out := range [4][]float32{lt.XU[r : r+d], lt.XV[r : r+d], lt.XF[r : r+d], lt.XE[r : r+d]} {
+			w := mu[k*d : (k+1)*d]
+			for j, v := range x {
+				out[j] = v + w[j]*(before[j]-v)
+			}
+		}
+		before = x
+	}
+}
+
+// slopeScan averages channel c of XV over the strict past (paper eqs. 17-19):
+// A = 1 + γA, then S += (x − S)/A.
+func slopeScan(lt *LayerTape, st *layerState, gamma float32, c, n, d, ch int) {
+	dc := d / ch
+	s := st.slope[c*dc : (c+1)*dc]
+	age := st.age[c]
+	for p := range n {
+		o := p*d + c*dc
+		out, x := lt.XS[o:o+dc], lt.XV[o:o+dc]
+		age = 1 + gamma*age
+		lt.Age[p*ch+c] = age
+		inv := 1 / age
+		for j, v := range s {
+			out[j] = v
+			s[j] = v + (x[j]-v)*inv
+		}
+	}
+	st.age[c] = age
+}
+
+// sections is the channel mixer: it routes every event to a few sections, computes each section for all
+// of its events at once, and adds what they say to the residual stream.
+func (m *Model) sections(i int, t *Tape, next []float32) {
+	l, lt := &m.Layers[i], &t.Layers[i]
+	c := m.Config
+	n, d, r := t.N, c.Width, c.KeyRank
+
+	for p := range n {
+		o := p * d
+		lt.Inv2[p] = kernel.RMSNorm(lt.Y[o:o+d], lt.Mid[o:o+d], l.Norm2, normEps)
+	}
+	project(t.ws, lt.Q, r, lt.Y, d, l.Query, r, 1, n, r, d)
+	project(t.ws, lt.Z, c.Sections, lt.Q, r, l.Keys, 1, r, n, c.Sections, r)
+	scale := float32(1 / math.Sqrt(float64(r)))
+	rt := &lt.Base
+	rt.begin(n)
+	for p := range n {
+		z := lt.Z[p*c.Sections : (p+1)*c.Sections]
+		for k, b := range l.Bias {
+			z[k] = z[k]*scale + b
+		}
+		lt.Tau[p] = sparsemax(z)
+		rt.threshold(z, c.Alpha*lt.Tau[p], c.budget())
+		rt.Off[p+1] = int32(len(rt.Sec))
+	}
+	rt.group(t, n, c.Sections)
+
+	nd := n * d
+	clear(t.branch[:nd])
+	m.compute(t, rt, l.Sections, c.Neurons, c.Sections, lt.Y)
+	for b, bank := range m.Banks {
+		if bl := &bank.Layers[i]; bl.Sections != nil {
+			m.routeBank(t, lt, b, bank, bl)
+			m.compute(t, &lt.Banks[b], bl.Sections, bank.Neurons, bank.Sections, lt.Y)
+		}
+	}
+	copy(next[:nd], lt.Mid[:nd])
+	t.join(next[:nd], t.branch[:nd], lt.Mask2)
+}
+
+// sparsemax returns τ with Σ max(z−τ, 0) = 1 (Martins and Astudillo 2016), by Michelot's iteration from
+// the values that can be in the support at all: those above max−1.
+func sparsemax(z []float32) (tau float32) {
+	tau = slices.Max(z) - 1
+	for {
+		var sum float32
+		k := 0
+		for _, v := range z {
+			if v > tau {
+				sum += v
+				k++
+			}
+		}
+		next := (sum - 1) / float32(k)
+		if !(next > tau) {
+			return tau
+		}
+		tau = next
+	}
+}
+
+func (r *Routes) begin(n int) {
+	r.Off = fit(r.Off, n+1)
+	r.Off[0] = 0
+	r.Sec, r.Gate = r.Sec[:0], r.Gate[:0]
+}
+
+// threshold routes one event to every section whose score is above floor, the budget's worth of
+// strongest ones at most; among equals the lower number wins.
+func (r *Routes) threshold(z []float32, floor float32, budget int) {
+	from := len(r.Sec)
+	for k, v := range z {
+		if v > floor {
+			r.Sec = append(r.Sec, int32(k))
+			r.Gate = append(r.Gate, v-floor)
+		}
+	}
+	for len(r.Sec)-from > budget {
+		gates := r.Gate[from:]
+		least := 0
+		for k, g := range gates {
+			if g <= gates[least] {
+				least = k
+			}
+		}
+		r.Sec = slices.Delete(r.Sec, from+least, from+least+1)
+		r.Gate = slices.Delete(r.Gate, from+least, from+least+1)
+	}
+}
+
+// group sorts the routes by section, keeping the order of events within one.
+func (r *Routes) group(t *Tape, n, sections int) {
+	r.Start = fit(r.Start, sections+1)
+	clear(r.Start)
+	for _, s := range r.Sec {
+		r.Start[s+1]++
+	}
+	for s := range sections {
+		r.Start[s+1] += r.Start[s]
+	}
+	t.counts = append(t.counts[:0], r.Start[:sections]...)
+	r.Tok, r.Ref = fit(r.Tok, len(r.Sec)), fit(r.Ref, len(r.Sec))
+	for p := range n {
+		for k := r.Off[p]; k < r.Off[p+1]; k++ {
+			at := &t.counts[r.Sec[k]]
+			r.Tok[*at], r.Ref[*at] = int32(p), k
+			*at++
+		}
+	}
+}
+
+// compute adds Σ_s g_s·y_s to the branch, with y_s = Σ_j silu(⟨w1_sj,y⟩)·⟨w3_sj,y⟩·w2_sj.
+func (m *Model) compute(t *Tape, r *Routes, weights []float32, neurons, sections int, y []float32) {
+	d := m.Config.Width
+	k := r.Len()
+	r.Act, r.Hid = fit(r.Act, k*2*neurons), fit(r.Hid, k*neurons)
+	size := 3 * neurons * d
+	for s := range sections {
+		from, to := int(r.Start[s]), int(r.Start[s+1])
+		if from == to {
+			continue
+		}
+		w13 := weights[s*size : s*size+2*neurons*d]
+		w2 := weights[s*size+2*neurons*d : (s+1)*size]
+		rows := to - from
+		act, hid := r.Act[from*2*neurons:to*2*neurons], r.Hid[from*neurons:to*neurons]
+		if rows == 1 {
+			p := int(r.Tok[from])
+			kernel.Gemv(act, w13, d, y[p*d:(p+1)*d])
+			hidden(hid, act, neurons)
+			gated := fit(t.scatter, neurons)
+			t.scatter = gated
+			g := r.Gate[r.Ref[from]]
+			for j, v := range hid {
+				gated[j] = g * v
+			}
+			kernel.GemvT(t.branch[p*d:(p+1)*d], w2, d, gated)
+			continue
+		}
+		t.gather = fit(t.gather, rows*max(d, neurons))
+		for q := range rows {
+			copy(t.gather[q*d:(q+1)*d], y[int(r.Tok[from+q])*d:])
+		}
+		kernel.Gemm(t.ws, act, 2*neurons, t.gather, d, 1, w13, 1, d, rows, 2*neurons, d, false)
+		hidden(hid, act, neurons)
+		for q := range rows {
+			g := r.Gate[r.Ref[from+q]]
+			for j := range neurons {
+				t.gather[q*neurons+j] = g * hid[q*neurons+j]
+			}
+		}
+		t.scatter = fit(t.scatter, rows*d)
+		kernel.Gemm(t.ws, t.scatter, d, t.gather, neurons, 1, w2, d, 1, rows, d, neurons, false)
+		for q := range rows {
+			p := int(r.Tok[from+q])
+			kernel.Add(t.branch[p*d:(p+1)*d], t.scatter[q*d:(q+1)*d])
+		}
+	}
+}
+
+// hidden computes silu(a1)·a3 for rows of [a1 | a3].
+func hidden(hid, act []float32, neurons int) {
+	for q := 0; q*neurons < len(hid); q++ {
+		a := act[q*2*neurons : (q+1)*2*neurons]
+		h := hid[q*neurons : (q+1)*neurons]
+		kernel.SiLU(h, a[:neurons])
+		kernel.Mul(h, h, a[neurons:])
+	}
+}

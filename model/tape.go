@@ -1,0 +1,147 @@
+package model
+
+import (
+	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// A Tape holds what one Forward computed: its outputs, and all that a backward pass or an explanation
+// needs. Its slices belong to it and are overwritten by the next Forward. The zero value is ready.
+type Tape struct {
+	// Dropout is the share of a branch's features that Forward silences, drawn from Mask. It is zero
+	// outside of training from scratch.
+	Dropout float32
+	Mask    interface{ Uint64() uint64 } // the source of chance; needed only when Dropout > 0
+
+	// LastOnly has the logits of the last event alone computed, for reading a past that is known.
+	LastOnly bool
+
+	N        int           // events in the chunk
+	In       []sense.Event // (N) the chunk; belongs to the caller
+	First    bool          // whether the chunk begins its stream
+	Layers   []LayerTape
+	H        []float32 // (N, D) the residual stream that leaves the last layer
+	FinalInv []float32 // (N) 1/rms of H
+	Final    []float32 // (N, D) RMSNorm(H)
+	Logits   []float32 // (N, 256), or (1, 256) with LastOnly
+
+	// Open is how far each bank's gate was open at each event. (banks, N)
+	Open [][]float32
+	// Context is the evidence after each event. (N, ContextSize)
+	Context []float32
+
+	ws      *kernel.Workspace
+	branch  []float32 // (N, D)
+	gather  []float32 // rows collected for one section
+	scatter []float32
+	scores  []float32
+	counts  []int32
+	share   []float64
+}
+
+// A LayerTape holds one layer's intermediate values. Rows are events.
+type LayerTape struct {
+	H    []float32 // (N, D) the residual stream that enters the layer
+	Inv1 []float32 // (N) 1/rms of H
+	X    []float32 // (N, D) n = RMSNorm(H), the mixer's input
+	Prev []float32 // (D) the mixer's input before the chunk
+
+	XU, XF []float32 // (N, D) what U and F read: X, or its mix with the previous input
+	XV, XE []float32 // (N, D) what enters the slope and the decay average
+	XS, XD []float32 // (N, D) the averages over the strict past: what V' and E' project
+	Age    []float32 // (N, C) A_n after event n
+
+	U, V, F, E []float32 // (N, D) projections; V and E are V' and E' of the paper
+	SV, SF     []float32 // (N, D) SiLU(V'), sigmoid(F)
+	NE         []float32 // (N, D) RMSNorm of E' in each channel
+	InvE       []float32 // (N, C) 1/rms of E' in each channel
+	Mixed      []float32 // (N, D) the mixer's output before Out
+	Mask1      []float32 // (N, D) dropout of the mixer's branch, empty without
+
+	Mid  []float32 // (N, D) the residual stream after the mixer
+	Inv2 []float32 // (N)
+	Y    []float32 // (N, D) RMSNorm(Mid), the sections' input
+	Q    []float32 // (N, r) queries
+	Z    []float32 // (N, S) scores with bias
+	Tau  []float32 // (N) sparsemax threshold
+
+	Base  Routes   // which base sections were computed, and how strongly they count
+	Banks []Routes // the same for each bank
+
+	Mask2 []float32 // (N, D)
+}
+
+// Routes says which sections of one pool were computed for which events, in two orders: by event, and
+// by section, since a section is computed for all its events at once.
+type Routes struct {
+	Off  []int32   // (N+1) routes of event t are Off[t]..Off[t+1]
+	Sec  []int32   // section of each route, by event
+	Gate []float32 // gate of each route, by event
+
+	Start []int32 // (S+1) routes of section s in section order are Start[s]..Start[s+1]
+	Tok   []int32 // event of each route, by section
+	Ref   []int32 // index by event of each route, by section
+
+	Act []float32 // (routes by section, 2m) W1·y and W3·y
+	Hid []float32 // (routes by section, m) silu(W1·y)·(W3·y)
+
+	P   []float32 // banks: (N, Sb) in-bank sparsemax probabilities
+	Mag []float32 // banks: (N) what multiplies P to give the gate
+}
+
+// Len is the number of routes.
+func (r *Routes) Len() int { return len(r.Sec) }
+
+// fit gives s length n, growing its capacity when needed and leaving what it held undefined.
+func fit[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// prepare fits the tape to a chunk of n events of m.
+func (t *Tape) prepare(m *Model, n int) {
+	c := m.Config
+	d := c.Width
+	if t.ws == nil {
+		t.ws = kernel.NewWorkspace()
+	}
+	t.N = n
+	if len(t.Layers) != c.Layers {
+		t.Layers = make([]LayerTape, c.Layers)
+	}
+	nd := n * d
+	for i := range t.Layers {
+		l := &t.Layers[i]
+		for _, p := range []*[]float32{&l.H, &l.X, &l.XS, &l.XD, &l.U, &l.V, &l.F, &l.E, &l.SV, &l.SF, &l.NE, &l.Mixed, &l.Mid, &l.Y} {
+			*p = fit(*p, nd)
+		}
+		if c.Plain {
+			l.XU, l.XV, l.XF, l.XE = l.X, l.X, l.X, l.X
+		} else {
+			l.XU, l.XV, l.XF, l.XE = fit(l.XU, nd), fit(l.XV, nd), fit(l.XF, nd), fit(l.XE, nd)
+		}
+		if t.Dropout > 0 {
+			l.Mask1, l.Mask2 = fit(l.Mask1, nd), fit(l.Mask2, nd)
+		} else {
+			l.Mask1, l.Mask2 = l.Mask1[:0], l.Mask2[:0]
+		}
+		l.Prev = fit(l.Prev, d)
+		l.Inv1, l.Inv2, l.Tau = fit(l.Inv1, n), fit(l.Inv2, n), fit(l.Tau, n)
+		l.Age, l.InvE = fit(l.Age, n*c.Channels), fit(l.InvE, n*c.Channels)
+		l.Q, l.Z = fit(l.Q, n*c.KeyRank), fit(l.Z, n*c.Sections)
+		if len(l.Banks) != len(m.Banks) {
+			l.Banks = append(l.Banks[:0], make([]Routes, len(m.Banks))...)
+		}
+	}
+	t.H, t.Final, t.branch = fit(t.H, nd), fit(t.Final, nd), fit(t.branch, nd)
+	t.FinalInv = fit(t.FinalInv, n)
+	t.Context = fit(t.Context, n*c.ContextSize())
+	if len(t.Open) != len(m.Banks) {
+		t.Open = append(t.Open[:0], make([][]float32, len(m.Banks))...)
+	}
+	for b := range t.Open {
+		t.Open[b] = fit(t.Open[b], n)
+	}
+}

@@ -1,0 +1,209 @@
+// Package protocol is what peers say to one another, and how it looks on the wire.
+//
+// A [Message] is one of six kinds. Two peers that meet say [Hello], then each says what it has
+// ([Have]) and asks for what it wants ([Want]). What is exchanged is an [Update]: a signed claim
+// that some opaque bytes make a skill better. Its head, an [Announce], can be judged without the
+// body. Whoever tried an update tells its author what it proved to be worth ([Answer]).
+//
+// [Decode] never trusts bytes: a frame that is too long, too deep, or claims to hold more than it
+// does is refused before anything is allocated for it, and what it returns keeps every limit that
+// stands in this package. A signature is another matter: Decode does not look at it, and
+// [Announce.Verify] and [Update.Verify] do.
+//
+// The package does no I/O, knows nothing of what a body holds, and imports nothing of ours.
+package protocol
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// Version is the version of the conversation that this code speaks. A later version may add kinds
+// and fields, which an earlier one skips, so a newer peer is still worth talking to.
+const Version = 1
+
+// The limits of what a message may hold. Encode refuses to exceed them and Decode refuses what does.
+const (
+	MaxAgent  = 64      // bytes in Hello.Agent
+	MaxSkill  = 64      // bytes in Announce.Skill
+	MaxHave   = 1024    // ids in a Have
+	MaxWant   = 64      // ids in a Want
+	MaxBody   = 4 << 20 // bytes in Update.Body
+	maxPeerID = 64      // bytes in a PeerID
+)
+
+// An UpdateID names one update for ever: who made it, and how many its author had made up to then,
+// counting from one. Both halves are fixed by the author's signature.
+type UpdateID struct {
+	Author PeerID
+	Seq    uint64
+}
+
+// Compare orders ids by author, then by sequence.
+func (id UpdateID) Compare(o UpdateID) int {
+	return cmp.Or(cmp.Compare(id.Author, o.Author), cmp.Compare(id.Seq, o.Seq))
+}
+
+func (id UpdateID) String() string { return fmt.Sprintf("%s/%d", id.Author.Short(), id.Seq) }
+
+// A Kind says which message a frame holds. Kinds are never reused: 7 to 15 are set aside for the
+// messages of alignment, and for asking for and offering skills.
+type Kind uint8
+
+const (
+	KindHello    Kind = 1
+	KindHave     Kind = 2
+	KindWant     Kind = 3
+	KindAnnounce Kind = 4
+	KindUpdate   Kind = 5
+	KindAnswer   Kind = 6
+)
+
+func (k Kind) String() string {
+	switch k {
+	case KindHello:
+		return "hello"
+	case KindHave:
+		return "have"
+	case KindWant:
+		return "want"
+	case KindAnnounce:
+		return "announce"
+	case KindUpdate:
+		return "update"
+	case KindAnswer:
+		return "answer"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// A Message is one thing that a peer says. The messages are pointers to the structs of this package.
+// A message that was sent or received is shared from then on, and not written any more.
+type Message interface {
+	Kind() Kind
+	fmt.Stringer // one line, for logs and transcripts
+}
+
+// A Hello opens a conversation.
+type Hello struct {
+	Version uint16 // of the conversation; see the constant
+	Model   Digest // fingerprint of the base model; peers whose models differ have nothing to exchange
+	Agent   string // what the peer runs, for people to read; at most MaxAgent bytes
+}
+
+// A Have tells which live updates a peer holds: sorted, unique, at most MaxHave.
+type Have struct {
+	IDs []UpdateID
+}
+
+// A Want asks for updates by name, in the order in which they are wanted: unique, at most MaxWant.
+type Want struct {
+	IDs []UpdateID
+}
+
+// An Announce is the signed head of an update: everything but the body, and the body's digest.
+// It is small enough to be gossiped to everyone, so it is signed rather than merely sent.
+type Announce struct {
+	ID       UpdateID
+	Model    Digest // fingerprint of the base model that the body fits
+	Skill    string // what it is good at; printable, at most MaxSkill bytes
+	Replaces uint64 // Seq of the same author's earlier update of the same skill; 0 if there is none
+	Sections uint32 // how many sections the body carries
+	Events   uint64 // how many events it was learned from: its evidence
+	Gain     int64  // what it saved its author on events held out, in micro-nats per event
+	Made     int64  // when, in Unix seconds, by the author's clock: to show, not to rely on
+	Digest   Digest // of the body
+	Size     uint32 // of the body, in bytes; at most MaxBody
+	Sig      []byte // the author's, over everything above
+}
+
+// An Update is an Announce with its body. Updates are cumulative: the one with the highest Seq of
+// an author and a skill stands in for all earlier ones.
+type Update struct {
+	Announce
+	Body []byte // opaque here
+}
+
+// A Verdict says what became of an update that a peer tried.
+type Verdict uint8
+
+const (
+	Folded  Verdict = 1 // it was of use, and was taken in
+	Refused Verdict = 2 // it was of no use, or did not fit
+	Harmful Verdict = 3 // it would have done harm, and was undone
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Folded:
+		return "folded"
+	case Refused:
+		return "refused"
+	case Harmful:
+		return "harmful"
+	}
+	return fmt.Sprintf("verdict %d", uint8(v))
+}
+
+// An Answer tells an author what its update proved to be worth to the sender.
+type Answer struct {
+	ID      UpdateID
+	Verdict Verdict
+	Gain    int64 // micro-nats per event, on the sender's own events; negative if it did harm
+}
+
+// An Envelope is a message with its two ends. An empty To means everyone.
+type Envelope struct {
+	From, To PeerID
+	Msg      Message
+}
+
+func (*Hello) Kind() Kind    { return KindHello }
+func (*Have) Kind() Kind     { return KindHave }
+func (*Want) Kind() Kind     { return KindWant }
+func (*Announce) Kind() Kind { return KindAnnounce }
+func (*Update) Kind() Kind   { return KindUpdate }
+func (*Answer) Kind() Kind   { return KindAnswer }
+
+func (m *Hello) String() string {
+	return fmt.Sprintf("hello v%d model=%v agent=%q", m.Version, m.Model, m.Agent)
+}
+func (m *Have) String() string { return "have " + list(m.IDs) }
+func (m *Want) String() string { return "want " + list(m.IDs) }
+func (m *Announce) String() string {
+	return fmt.Sprintf("announce %v %q size=%d gain=%d", m.ID, m.Skill, m.Size, m.Gain)
+}
+func (m *Update) String() string {
+	return fmt.Sprintf("update %v %q size=%d gain=%d", m.ID, m.Skill, m.Size, m.Gain)
+}
+func (m *Answer) String() string {
+	return fmt.Sprintf("answer %v %v gain=%d", m.ID, m.Verdict, m.Gain)
+}
+
+func (e Envelope) String() string {
+	to := "all"
+	if e.To != "" {
+		to = e.To.Short()
+	}
+	return fmt.Sprintf("to %s: %v", to, e.Msg)
+}
+
+// list writes ids between brackets, the first sixteen of them: a line in a log has an end.
+func list(ids []UpdateID) string {
+	const most = 16
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, id := range ids {
+		if i == most {
+			fmt.Fprintf(&b, " and %d more", len(ids)-most)
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(id.String())
+	}
+	b.WriteByte(']')
+	return b.String()
+}

@@ -463,3 +463,5 @@ func Evaluate(m *model.Model, text []byte, stop func(done int) bool) Evaluation 
 	e.Active = float64(fired) / float64(e.Events*m.Config.Layers*m.Config.Sections)
 	return e
 }
+
+func events(b []byte) []sense.Event { return sense.Text(b) }

@@ -1,0 +1,233 @@
+package learning
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// A Delta is a skill on its way to another device: the change it makes to a base that both have, section
+// by section, the samples that its gate is solved from, and its evidence. Encoded it is a tensor file,
+// with 16 bits a weight and 8 bits a sample.
+type Delta struct {
+	Name   string
+	Base   [32]byte // fingerprint of the base it stands on
+	Events uint64   // how many events it was learnt from
+	Gain   float64  // nats an event that it saved its author on events of its own
+
+	bank    *model.Bank
+	samples []float32
+}
+
+// Sections is how many sections the delta consists of.
+func (d *Delta) Sections() int { return (&Skill{bank: d.bank}).Sections() }
+
+type deltaHeader struct {
+	Name     string  `json:"name"`
+	Base     string  `json:"base"`
+	Sections int     `json:"sections"`
+	Neurons  int     `json:"neurons"`
+	Events   uint64  `json:"events"`
+	Gain     float64 `json:"gain"`
+}
+
+// Limits of what is taken in from another device.
+const (
+	maxDelta       = 4 << 20 // bytes
+	maxDeltaWeight = 64      // no honest weight is larger
+	maxSamples     = 1024
+)
+
+// ErrDelta is returned for bytes that are no skill, or none for this base.
+var ErrDelta = errors.New("learning: not a usable skill")
+
+// Encode returns the delta as bytes.
+func (d *Delta) Encode(c model.Config) ([]byte, error) {
+	dim := c.ContextSize()
+	head, err := json.Marshal(deltaHeader{d.Name, hex.EncodeToString(d.Base[:]), d.bank.Sections, d.bank.Neurons, d.Events, d.Gain})
+	if err != nil {
+		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
+	}
+	ts := []model.NamedTensor{{Name: "samples", Shape: []int{len(d.samples) / dim, dim}, Data: d.samples, Int8: true}}
+	for i, l := range d.bank.Layers {
+		if l.Sections == nil {
+			continue
+		}
+		s := d.bank.Sections
+		ts = append(ts,
+			model.NamedTensor{Name: fmt.Sprintf("layers.%d.keys", i), Shape: []int{s, c.Width}, Data: l.Keys, BF16: true},
+			model.NamedTensor{Name: fmt.Sprintf("layers.%d.sections", i), Shape: []int{s, 3 * d.bank.Neurons, c.Width}, Data: l.Sections, BF16: true})
+	}
+	var b bytes.Buffer
+	if err := model.WriteTensors(&b, map[string]string{"format": "yan skill", "version": "1", "skill": string(head)}, ts); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxDelta {
+		return nil, fmt.Errorf("learning: skill %s: %d bytes, more than the %d that others take", d.Name, b.Len(), maxDelta)
+	}
+	return b.Bytes(), nil
+}
+
+// DecodeDelta parses what Encode wrote, for a base of shape c and this fingerprint. It trusts nothing.
+func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
+	bad := func(format string, a ...any) (*Delta, error) {
+		return nil, fmt.Errorf("%w: %s", ErrDelta, fmt.Sprintf(format, a...))
+	}
+	if len(b) > maxDelta {
+		return bad("%d bytes, more than %d", len(b), maxDelta)
+	}
+	f, err := model.ReadTensors(b)
+	if err != nil {
+		return bad("%v", err)
+	}
+	var h deltaHeader
+	if f.Meta["format"] != "yan skill" || f.Meta["version"] != "1" {
+		return bad("format %q, version %q", f.Meta["format"], f.Meta["version"])
+	}
+	if err := json.Unmarshal([]byte(f.Meta["skill"]), &h); err != nil {
+		return bad("its header: %v", err)
+	}
+	if err := CheckName(h.Name); err != nil {
+		return bad("%v", err)
+	}
+	if h.Base != hex.EncodeToString(base[:]) {
+		return bad("it stands on another base model (%.8s, this device has %x)", h.Base, base[:4])
+	}
+	if h.Sections < 1 || h.Neurons < 1 || h.Sections > len(b) || h.Neurons > len(b) || c.BankSize(h.Sections, h.Neurons) > len(b) {
+		return bad("%d sections of %d neurons do not fit %d bytes", h.Sections, h.Neurons, len(b))
+	}
+	if h.Gain-h.Gain != 0 || math.Abs(h.Gain) > 10 {
+		return bad("it claims a gain of %v", h.Gain)
+	}
+	d := &Delta{Name: h.Name, Base: base, Events: h.Events, Gain: h.Gain}
+	if d.bank, err = model.NewBank(c, h.Name, h.Sections, h.Neurons); err != nil {
+		return bad("%v", err)
+	}
+	shape := f.Shape("samples")
+	if len(shape) != 2 || shape[0] < 1 || shape[0] > maxSamples || shape[1] != c.ContextSize() {
+		return bad("samples of shape %v", shape)
+	}
+	d.samples = make([]float32, shape[0]*shape[1])
+	if err := f.Read("samples", d.samples, shape...); err != nil {
+		return bad("%v", err)
+	}
+	for i, l := range d.bank.Layers {
+		if l.Sections == nil {
+			continue
+		}
+		if err := f.Read(fmt.Sprintf("layers.%d.keys", i), l.Keys, h.Sections, c.Width); err != nil {
+			return bad("%v", err)
+		}
+		if err := f.Read(fmt.Sprintf("layers.%d.sections", i), l.Sections, h.Sections, 3*h.Neurons, c.Width); err != nil {
+			return bad("%v", err)
+		}
+	}
+	for i, v := range d.bank.Weights {
+		if v > maxDeltaWeight || v < -maxDeltaWeight {
+			return bad("weight %d is %v", i, v)
+		}
+	}
+	return d, nil
+}
+
+// Export returns one of our own skills as a delta. The learner goes on without touching it.
+func (l *Learner) Export(name string) (*Delta, error) {
+	s := l.Skill("", name)
+	if s == nil {
+		return nil, fmt.Errorf("learning: no skill %q to export", name)
+	}
+	if len(s.samples) == 0 {
+		return nil, fmt.Errorf("learning: skill %q has learnt nothing yet", name)
+	}
+	l.Settle()
+	return &Delta{
+		Name: name, Base: l.Fingerprint(), Events: s.Events, Gain: s.Gain,
+		bank: s.bank.Clone(l.base.Config), samples: slices.Clone(s.samples),
+	}, nil
+}
+
+// Fingerprint names the base.
+func (l *Learner) Fingerprint() [32]byte {
+	if l.print == [32]byte{} {
+		l.print = l.base.Fingerprint()
+	}
+	return l.print
+}
+
+// ErrHarm is returned by Fold for a skill that made own recent events more surprising; it was undone.
+var ErrHarm = errors.New("learning: the skill does harm here")
+
+// Fold takes in a skill that author taught, in the place of an earlier one of the same author and name.
+// Its gate is solved anew from its samples. It is tried on this owner's own recent events: where it makes
+// them more surprising it is undone, the error is ErrHarm and the gain negative. The gain is in nats an
+// event of those events, and mostly zero, since they seldom are of the skill's context.
+func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
+	if author == "" {
+		return 0, errors.New("learning: fold: a foreign skill needs an author")
+	}
+	if d.Base != l.Fingerprint() {
+		return 0, fmt.Errorf("%w: it stands on another base model", ErrDelta)
+	}
+	gate, rep, err := SolveGate(l.cfg.Gate, l.base.Background, d.samples, l.base.Config.ContextSize())
+	if err != nil {
+		return 0, err
+	}
+	d.bank.Gate = gate
+	s := &Skill{
+		Name: d.Name, Author: author, Events: d.Events, Gain: d.Gain, Report: rep,
+		bank: d.bank, samples: d.samples, solved: d.Events,
+	}
+	before := l.onRecent()
+	old := slices.IndexFunc(l.skills, func(o *Skill) bool { return o.Author == author && o.Name == d.Name })
+	was := slices.Clone(l.skills)
+	if old >= 0 {
+		l.skills[old] = s
+	} else {
+		l.skills = append(l.skills, s)
+	}
+	l.tape.Open = nil
+	l.rebuild()
+	after := l.onRecent()
+	gain = before - after
+	if !(gain >= -l.cfg.Harm) {
+		l.skills = was
+		l.rebuild()
+		return gain, ErrHarm
+	}
+	return gain, nil
+}
+
+// onRecent is the mean surprise of own recent events, with every skill behind its gate.
+func (l *Learner) onRecent() float64 {
+	if len(l.recent) < 64 {
+		return 0
+	}
+	return Evaluate(l.Settled(), sense.Bytes(l.recent), nil).Bits * math.Ln2
+}
+
+// Measure records what a skill of our own is worth: nats an event that it saves on held-out events of
+// its context. It goes into what Export tells of it.
+func (l *Learner) Measure(name string, held []byte) (without, with Evaluation, err error) {
+	s := l.Skill("", name)
+	if s == nil {
+		return without, with, fmt.Errorf("learning: no skill %q", name)
+	}
+	m := l.Settled()
+	with = Evaluate(m, held, nil)
+	var others []*model.Bank
+	for i, o := range l.skills {
+		if o != s {
+			others = append(others, m.Banks[i])
+		}
+	}
+	without = Evaluate(l.base.WithBanks(others...), held, nil)
+	s.Gain = (without.Bits - with.Bits) * math.Ln2
+	return without, with, nil
+}

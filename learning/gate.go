@@ -1,0 +1,357 @@
+package learning
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
+)
+
+// GateConfig says how gates are solved. Zero fields take the values in brackets.
+type GateConfig struct {
+	// Firing is the share of protected background contexts on which a bank may open [0.01].
+	Firing float64
+	// Ridge is added to the covariance, as a share of its mean variance [0.05].
+	Ridge float64
+	// Home is the share of a background group that has to look like the bank's own context for the
+	// bank to count as a refinement of that group, which then needs no protection from it [0.3].
+	Home float64
+}
+
+func (c GateConfig) withDefaults() GateConfig {
+	if c.Firing == 0 {
+		c.Firing = 0.01
+	}
+	if c.Ridge == 0 {
+		c.Ridge = 0.05
+	}
+	if c.Home == 0 {
+		c.Home = 0.3
+	}
+	return c
+}
+
+// A GateReport says what a solved gate does on the samples it was solved from.
+type GateReport struct {
+	Open  float64 // share of the bank's own samples at which it opens more than half
+	Fires float64 // share of protected background samples at which it opens at all
+	Homes []int32 // background groups that the bank refines
+}
+
+// SolveGate computes, without a gradient, when a bank opens: samples are (n, ContextSize) evidence from
+// the bank's context, bg is the base's background. The direction is Fisher's linear discriminant, the
+// threshold a quantile of the background (learning.md 6.9). Nothing but the base and the samples enters, so
+// every device that has both comes to the same gate, whatever else is installed.
+//
+// A context that the base knows already cannot be told from the background, and need not be: groups
+// of the background that look like the bank's own context are its home, and the gate is solved
+// against all the others.
+func SolveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int) (model.Gate, GateReport, error) {
+	cfg = cfg.withDefaults()
+	n := len(samples) / max(dim, 1)
+	if n == 0 || n*dim != len(samples) {
+		return model.Gate{}, GateReport{}, fmt.Errorf("learning: gate: %d numbers are no samples of %d features", len(samples), dim)
+	}
+	if bg.Len() == 0 {
+		return model.Gate{}, GateReport{}, fmt.Errorf("learning: gate: the base has no background")
+	}
+	ws := kernel.NewWorkspace()
+	own := moments(ws, samples, dim, nil)
+
+	home := map[int32]bool{}
+	var g model.Gate
+	var rep GateReport
+	for {
+		protected := func(i int) bool { return !home[bg.Group[i]] }
+		rest := moments(ws, bg.Samples, dim, protected)
+		if rest.n == 0 { // the bank refines everything the base knows
+			g = model.Gate{Weight: make([]float32, dim), Theta: -1, Span: 1}
+			rep = GateReport{Open: 1, Homes: groups(home)}
+			break
+		}
+		cov := mix(rest.cov, own.cov, min(0.5, float64(n)/float64(dim)))
+		ridge(cov, dim, cfg.Ridge)
+		l, err := cholesky(cov, dim)
+		if err != nil {
+			return model.Gate{}, GateReport{}, err
+		}
+		diff := make([]float64, dim)
+		for j := range diff {
+			diff[j] = own.mean[j] - rest.mean[j]
+		}
+		w := solve(l, diff, dim)
+
+		var background []float64
+		byGroup := map[int32][]float64{}
+		for i := range bg.Group {
+			s := project64(w, bg.Samples[i*dim:(i+1)*dim])
+			byGroup[bg.Group[i]] = append(byGroup[bg.Group[i]], s)
+			if protected(i) {
+				background = append(background, s)
+			}
+		}
+		mine := make([]float64, n)
+		for i := range n {
+			mine[i] = project64(w, samples[i*dim:(i+1)*dim])
+		}
+		slices.Sort(background)
+		slices.Sort(mine)
+		theta, median := quantile(background, 1-cfg.Firing), quantile(background, 0.5)
+		span := 0.15 * max(theta-median, 1e-6)
+
+		// Which groups does this gate take for its own?
+		like := quantile(mine, 0.2)
+		found := false
+		for _, k := range groups(byGroup) {
+			if home[k] {
+				continue
+			}
+			in := 0
+			for _, s := range byGroup[k] {
+				if s > like {
+					in++
+				}
+			}
+			if float64(in) > cfg.Home*float64(len(byGroup[k])) {
+				home[k], found = true, true
+			}
+		}
+		if found {
+			continue
+		}
+		g = model.Gate{Weight: make([]float32, dim), Theta: float32(theta), Span: float32(span)}
+		for j, v := range w {
+			g.Weight[j] = float32(v)
+		}
+		rep = GateReport{Homes: groups(home)}
+		for _, s := range mine {
+			if s > theta+span/2 {
+				rep.Open += 1 / float64(n)
+			}
+		}
+		for _, s := range background {
+			if s > theta {
+				rep.Fires += 1 / float64(len(background))
+			}
+		}
+		break
+	}
+
+	// How likely this context is, on a scale that all banks of this base share.
+	all := moments(ws, bg.Samples, dim, nil)
+	ridge(all.cov, dim, cfg.Ridge)
+	l, err := cholesky(all.cov, dim)
+	if err != nil {
+		return model.Gate{}, GateReport{}, err
+	}
+	w := solve(l, own.mean, dim)
+	g.Own = make([]float32, dim)
+	var self float64
+	for j, v := range w {
+		g.Own[j] = float32(v)
+		self += v * own.mean[j]
+	}
+	g.OwnBias = float32(-self / 2)
+	return g, rep, nil
+}
+
+func groups[V any](m map[int32]V) []int32 {
+	var ks []int32
+	for k := range m {
+		ks = append(ks, k)
+	}
+	slices.Sort(ks)
+	return ks
+}
+
+// quantile of sorted values; q is clamped to what is there.
+func quantile(sorted []float64, q float64) float64 {
+	return sorted[min(max(int(q*float64(len(sorted))), 0), len(sorted)-1)]
+}
+
+func project64(w []float64, x []float32) (s float64) {
+	for j, v := range x {
+		s += w[j] * float64(v)
+	}
+	return s
+}
+
+type moment struct {
+	n    int
+	mean []float64
+	cov  []float64 // (dim, dim)
+}
+
+// moments of the samples for which keep is true, or of all.
+func moments(ws *kernel.Workspace, samples []float32, dim int, keep func(int) bool) moment {
+	m := moment{mean: make([]float64, dim), cov: make([]float64, dim*dim)}
+	var kept []float32
+	for i := 0; i*dim < len(samples); i++ {
+		if keep == nil || keep(i) {
+			m.n++
+			x := samples[i*dim : (i+1)*dim]
+			kept = append(kept, x...)
+			for j, v := range x {
+				m.mean[j] += float64(v)
+			}
+		}
+	}
+	if m.n == 0 {
+		return m
+	}
+	for j := range m.mean {
+		m.mean[j] /= float64(m.n)
+	}
+	for i := range m.n {
+		for j, v := range m.mean {
+			kept[i*dim+j] -= float32(v)
+		}
+	}
+	c := make([]float32, dim*dim)
+	kernel.Gemm(ws, c, dim, kept, 1, dim, kept, dim, 1, dim, dim, m.n, false)
+	for i, v := range c {
+		m.cov[i] = float64(v) / float64(m.n)
+	}
+	return m
+}
+
+// mix returns (1−w)·a + w·b.
+func mix(a, b []float64, w float64) []float64 {
+	c := make([]float64, len(a))
+	for i := range c {
+		c[i] = (1-w)*a[i] + w*b[i]
+	}
+	return c
+}
+
+func ridge(cov []float64, dim int, share float64) {
+	var trace float64
+	for j := range dim {
+		trace += cov[j*dim+j]
+	}
+	add := share*trace/float64(dim) + 1e-9
+	for j := range dim {
+		cov[j*dim+j] += add
+	}
+}
+
+// cholesky returns L with L·Lᵀ = a.
+func cholesky(a []float64, n int) ([]float64, error) {
+	l := slices.Clone(a)
+	for i := range n {
+		for j := range i + 1 {
+			s := l[i*n+j]
+			ri, rj := l[i*n:i*n+j], l[j*n:j*n+j]
+			for k, v := range ri {
+				s -= v * rj[k]
+			}
+			if i == j {
+				if !(s > 0) {
+					return nil, fmt.Errorf("learning: gate: covariance is not positive definite")
+				}
+				l[i*n+i] = math.Sqrt(s)
+			} else {
+				l[i*n+j] = s / l[j*n+j]
+			}
+		}
+	}
+	return l, nil
+}
+
+// solve returns x with L·Lᵀ·x = b.
+func solve(l, b []float64, n int) []float64 {
+	x := slices.Clone(b)
+	for i := range n {
+		for k := range i {
+			x[i] -= l[i*n+k] * x[k]
+		}
+		x[i] /= l[i*n+i]
+	}
+	for i := n - 1; i >= 0; i-- {
+		for k := i + 1; k < n; k++ {
+			x[i] -= l[k*n+i] * x[k]
+		}
+		x[i] /= l[i*n+i]
+	}
+	return x
+}
+
+// Survey reads texts that a base knows and returns a sample of the evidence they leave, about n
+// samples in all spread evenly over each text, in groups of alike contexts (k-means with fixed starts).
+func Survey(m *model.Model, texts [][]byte, n, perText int) (*model.Background, error) {
+	dim := m.Config.ContextSize()
+	bg := &model.Background{}
+	group := int32(0)
+	for _, text := range texts {
+		samples := sampleEvidence(m, text, n/len(texts))
+		if len(samples) == 0 {
+			return nil, fmt.Errorf("learning: survey: a text of %d bytes is too short", len(text))
+		}
+		for i := range samples { // as the checkpoint will keep them
+			samples[i] = float32(math.RoundToEven(float64(samples[i])/model.Int8Step)) * model.Int8Step
+		}
+		label := cluster(samples, dim, perText)
+		for _, k := range label {
+			bg.Group = append(bg.Group, group+k)
+		}
+		bg.Samples = append(bg.Samples, samples...)
+		group += int32(perText)
+	}
+	return bg, nil
+}
+
+// sampleEvidence reads a text as one stream and takes n evenly spread samples of the evidence.
+func sampleEvidence(m *model.Model, text []byte, n int) []float32 {
+	var out []float32
+	var t model.Tape
+	t.LastOnly = true
+	s := m.NewState()
+	dim := m.Config.ContextSize()
+	step := max(len(text)/max(n, 1), 1)
+	for i := 0; i+step <= len(text) && i/step < n; i += step {
+		m.Forward(s, events(text[i:i+step]), &t)
+		out = append(out, t.Context[(t.N-1)*dim:t.N*dim]...)
+	}
+	return out
+}
+
+// cluster assigns each sample to one of k groups by Lloyd's algorithm from evenly spread starts.
+func cluster(samples []float32, dim, k int) []int32 {
+	n := len(samples) / dim
+	k = min(k, n)
+	centre := make([]float32, k*dim)
+	for c := range k {
+		at := (c*n + n/2) / k
+		copy(centre[c*dim:(c+1)*dim], samples[at*dim:(at+1)*dim])
+	}
+	label := make([]int32, n)
+	for range 20 {
+		for i := range n {
+			x := samples[i*dim : (i+1)*dim]
+			best := float32(math.Inf(1))
+			for c := range k {
+				var d float32
+				for j, v := range centre[c*dim : (c+1)*dim] {
+					d += (x[j] - v) * (x[j] - v)
+				}
+				if d < best {
+					best, label[i] = d, int32(c)
+				}
+			}
+		}
+		count := make([]float32, k)
+		clear(centre)
+		for i, c := range label {
+			count[c]++
+			kernel.Add(centre[int(c)*dim:(int(c)+1)*dim], samples[i*dim:(i+1)*dim])
+		}
+		for c := range k {
+			if count[c] > 0 {
+				kernel.Scale(centre[c*dim:(c+1)*dim], 1/count[c])
+			}
+		}
+	}
+	return label
+}

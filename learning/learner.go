@@ -1,0 +1,488 @@
+package learning
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// Config says how a device learns. Zero fields take the values in brackets.
+type Config struct {
+	Chunk     int     // events between two writes; gradients reach back so far [32]
+	Sections  int     // sections that a new skill has in each of its layers [12]
+	Neurons   int     // neurons in each of them; 0 takes the base's
+	Rate      float64 // learning rate of skill sections [0.002]
+	Infancy   int     // events during which a new skill is open whatever the context is [4096]
+	Patience  int     // chunks without an open skill before a new one is grown [4]
+	MaxSkills int     // skills grown on this device by itself; beyond them the nearest one is widened [8]
+	Reservoir int     // samples of a skill's context that are kept [128]
+	Recent    int     // own recent events kept to judge what others offer [4096]
+	Harm      float64 // nats an event by which a fold may worsen own recent events [0.002]
+	Gate      GateConfig
+	Seed      uint64 // all chance comes from here
+}
+
+func (c Config) withDefaults(base model.Config) Config {
+	num := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	num(&c.Chunk, 32)
+	num(&c.Sections, 12)
+	num(&c.Neurons, base.Neurons)
+	num(&c.Infancy, 4096)
+	num(&c.Patience, 4)
+	num(&c.MaxSkills, 8)
+	num(&c.Reservoir, 128)
+	num(&c.Recent, 4096)
+	if c.Rate == 0 {
+		c.Rate = 0.002
+	}
+	if c.Harm == 0 {
+		c.Harm = 0.002
+	}
+	c.Gate = c.Gate.withDefaults()
+	return c
+}
+
+// A Skill is a bank and what its owner knows of it.
+type Skill struct {
+	Name   string
+	Author string // who taught it; empty for what was grown here
+	Shared bool   // the owner lets others have it
+	Events uint64 // how many events it learnt from
+	Gain   float64
+	Report GateReport
+
+	bank    *model.Bank
+	samples []float32 // (n, ContextSize) reservoir of its context's evidence
+	offered uint64    // samples offered to the reservoir
+	until   uint64    // while Events is below, it is open whatever the context is
+	solved  uint64    // Events when the gate was solved last
+	opt     *gradient.RMSprop
+}
+
+// Own reports whether the skill was grown on this device and may be written.
+func (s *Skill) Own() bool { return s.Author == "" }
+
+// infant reports whether the skill is still open whatever the context is, so that it can begin.
+func (s *Skill) infant() bool { return s.Events < s.until }
+
+// Parameters is how many numbers the skill consists of.
+func (s *Skill) Parameters() int { return len(s.bank.Weights) }
+
+// Sections is how many sections the skill consists of.
+func (s *Skill) Sections() int {
+	n := 0
+	for _, l := range s.bank.Layers {
+		if l.Sections != nil {
+			n += s.bank.Sections
+		}
+	}
+	return n
+}
+
+// A Learner is one device's mind while it lives: a base that never changes, skills that do, and the
+// stream of the owner's events.
+type Learner struct {
+	cfg    Config
+	base   *model.Model
+	model  *model.Model // base with all skills
+	skills []*Skill
+	rng    *rand.PCG
+
+	state   *model.State  // the stream up to pending
+	live    *model.State  // the stream up to now
+	pending []sense.Event // not yet learnt from; the first is context only
+	counted float64       // surprise of the pending events, as far as it was told
+	recent  []sense.Event // the owner's last events
+	logits  []float32     // prediction of the next event; nil at the very beginning
+
+	print  [32]byte // fingerprint of the base, once computed
+	focus  string   // the skill that the owner named, if any
+	closed int      // chunks in a row without an open skill of our own
+	events uint64
+
+	tape    model.Tape
+	pass    gradient.Pass
+	dlogits []float32
+	grad    *model.Bank
+}
+
+// ErrNoBackground is returned for a base that cannot tell contexts apart.
+var ErrNoBackground = errors.New("learning: the checkpoint has no background to tell contexts from; train it with yan-train, which adds one")
+
+// New returns a learner on a base, with no skill and at the beginning of its stream.
+func New(cfg Config, base *model.Model) (*Learner, error) {
+	if base.Background.Len() == 0 {
+		return nil, ErrNoBackground
+	}
+	cfg = cfg.withDefaults(base.Config)
+	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 {
+		return nil, fmt.Errorf("learning: chunk %d, rate %v: out of range", cfg.Chunk, cfg.Rate)
+	}
+	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState()}
+	l.rebuild()
+	return l, nil
+}
+
+// rebuild renews the view of base and skills.
+func (l *Learner) rebuild() {
+	banks := make([]*model.Bank, len(l.skills))
+	for i, s := range l.skills {
+		banks[i] = s.bank
+	}
+	l.model = l.base.WithBanks(banks...)
+}
+
+// Base is the base that the learner stands on.
+func (l *Learner) Base() *model.Model { return l.base }
+
+// Model is the mind as it thinks in the owner's stream now: the skill being written is open whatever the
+// context is. It must not be written, and changes with what is observed next.
+func (l *Learner) Model() *model.Model { return l.model }
+
+// Settled is the mind as it would think in any other stream: every skill opens by its gate alone.
+func (l *Learner) Settled() *model.Model {
+	l.Settle()
+	banks := make([]*model.Bank, len(l.skills))
+	for i, s := range l.skills {
+		b := *s.bank
+		b.Gate.Force = false
+		banks[i] = &b
+	}
+	return l.base.WithBanks(banks...)
+}
+
+// Events is how many events were observed.
+func (l *Learner) Events() uint64 { return l.events }
+
+// Skills lists the skills in the order in which they came. The caller does not change them.
+func (l *Learner) Skills() []*Skill { return l.skills }
+
+// Skill finds a skill by its name, and by its author for one that others taught; nil if there is none.
+func (l *Learner) Skill(author, name string) *Skill {
+	for _, s := range l.skills {
+		if s.Author == author && s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// CheckName reports what is wrong with a skill's name.
+func CheckName(name string) error {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+		return fmt.Errorf("learning: skill name %q: 1 to 64 printable characters without spaces and slashes", name)
+	}
+	return nil
+}
+
+// Focus names the context of what comes next: it is learnt into the skill of this name, which is grown
+// if need be and open whatever the context is. An empty name leaves it to the learner again. What is
+// pending is learnt first.
+func (l *Learner) Focus(name string) error {
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return err
+		}
+	}
+	l.Flush()
+	l.focus = name
+	if name != "" && l.Skill("", name) == nil {
+		return l.grow(name)
+	}
+	return nil
+}
+
+// Observe takes in one event of the owner's stream and returns how surprising it was in nats (0 for the
+// first event of all). What Predict returned before was the prediction of this event.
+func (l *Learner) Observe(e sense.Event) (nats float64) {
+	if l.logits != nil {
+		nats = surprise(l.logits, e)
+	}
+	l.counted += nats
+	l.take(e)
+	l.logits = l.model.Step(l.live, e)
+	return nats
+}
+
+// Read takes in many events and returns the sum of their surprise in nats. It learns exactly what as
+// many calls of Observe would, and costs less.
+func (l *Learner) Read(in []sense.Event) (nats float64) {
+	if len(in) == 0 {
+		return 0
+	}
+	nats = -l.counted // what is pending was told before
+	for _, e := range in {
+		nats += l.take(e)
+	}
+	l.live.CopyFrom(l.state)
+	l.counted = 0
+	for i, e := range l.pending {
+		if i > 0 {
+			l.counted += surprise(l.logits, e)
+		}
+		l.logits = l.model.Step(l.live, e)
+	}
+	return nats + l.counted
+}
+
+// Predict returns the log-odds of the next event, nil before the first event of all. They belong to the
+// learner until its next event.
+func (l *Learner) Predict() []float32 { return l.logits }
+
+// Live returns a copy of the thought that the stream has led to, for completing it aside.
+func (l *Learner) Live() *model.State { return l.live.Clone() }
+
+// surprise is −ln of the probability that logits give to e.
+func surprise(logits []float32, e sense.Event) float64 {
+	top := slices.Max(logits)
+	var sum float64
+	for _, v := range logits {
+		sum += math.Exp(float64(v - top))
+	}
+	return math.Log(sum) - float64(logits[e.Byte]-top)
+}
+
+// take adds an event to what is pending and learns when a chunk is full. It returns the surprise of the
+// events of that chunk.
+func (l *Learner) take(e sense.Event) (nats float64) {
+	l.events++
+	l.pending = append(l.pending, e)
+	if len(l.pending) > l.cfg.Chunk {
+		return l.learn()
+	}
+	return 0
+}
+
+// Flush learns from what is pending: an utterance has ended.
+func (l *Learner) Flush() {
+	if len(l.pending) > 1 {
+		l.learn()
+		l.logits = l.model.Step(l.live, l.pending[0])
+	}
+}
+
+// learn goes once through what is pending: all of it is predicted first, and then learnt from, in the
+// sections of one skill. The last event stays pending as the context of what follows.
+func (l *Learner) learn() (nats float64) {
+	n := len(l.pending) - 1
+	pen := l.pen()
+	l.model.Forward(l.state, l.pending[:n], &l.tape)
+	if cap(l.dlogits) < n*sense.Symbols {
+		l.dlogits = make([]float32, max(n, l.cfg.Chunk)*sense.Symbols)
+	}
+	d := l.dlogits[:n*sense.Symbols]
+	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
+	if pen >= 0 {
+		l.write(pen, d, n)
+	}
+	l.watch()
+
+	l.recent = append(l.recent, l.pending[1:]...)
+	if extra := len(l.recent) - l.cfg.Recent; extra > l.cfg.Recent/4 {
+		l.recent = append(l.recent[:0], l.recent[extra:]...)
+	}
+	l.pending[0] = l.pending[n]
+	l.pending = l.pending[:1]
+	l.counted = 0
+	l.live.CopyFrom(l.state)
+	return nats
+}
+
+// pen chooses the skill that the coming chunk is written to, −1 for none, and opens it if it is to be
+// open whatever the context is.
+func (l *Learner) pen() int {
+	pen := -1
+	switch {
+	case l.focus != "":
+		pen = slices.IndexFunc(l.skills, func(s *Skill) bool { return s.Own() && s.Name == l.focus })
+	default:
+		pen = l.choose()
+	}
+	for i, s := range l.skills {
+		s.bank.Gate.Force = i == pen && (s.infant() || l.focus != "")
+	}
+	return pen
+}
+
+// choose is pen where the owner named no context: a skill in its infancy first, then the skill of our
+// own that was most open in the chunk before; and where none is open for long, a new one is grown, or the
+// most likely one is widened if there are enough.
+func (l *Learner) choose() int {
+	best, widest := -1, float32(0.5)
+	for i, s := range l.skills {
+		if !s.Own() {
+			continue
+		}
+		if s.infant() {
+			return i
+		}
+		if open := l.tape.Open; i < len(open) && len(open[i]) > 0 {
+			var sum float32
+			for _, v := range open[i] {
+				sum += v
+			}
+			if mean := sum / float32(len(open[i])); mean > widest {
+				best, widest = i, mean
+			}
+		}
+	}
+	if best >= 0 {
+		l.closed = 0
+		return best
+	}
+	own := 0
+	for _, s := range l.skills {
+		if s.Own() {
+			own++
+		}
+	}
+	if l.closed++; own > 0 && l.closed < l.cfg.Patience {
+		return -1
+	}
+	l.closed = 0
+	if own < l.cfg.MaxSkills {
+		for k := own + 1; ; k++ {
+			name := "memory"
+			if k > 1 {
+				name = fmt.Sprintf("memory-%d", k)
+			}
+			if l.Skill("", name) == nil {
+				if l.grow(name) != nil {
+					return -1
+				}
+				return len(l.skills) - 1
+			}
+		}
+	}
+	likely := math.Inf(-1)
+	for i, s := range l.skills {
+		if s.Own() && s.bank.Gate.Own != nil {
+			if v := float64(kernel.Dot(s.bank.Gate.Own, l.state.Evidence()) + s.bank.Gate.OwnBias); v > likely {
+				best, likely = i, v
+			}
+		}
+	}
+	if best >= 0 { // widened: its gate will be solved anew, from samples that include this context
+		s := l.skills[best]
+		s.until, s.solved = s.Events+uint64(l.cfg.Infancy), 0
+	}
+	return best
+}
+
+// grow appends an empty skill. It changes nothing until it has learnt: its W2 are zero.
+func (l *Learner) grow(name string) error {
+	b, err := model.NewBank(l.base.Config, name, l.cfg.Sections, l.cfg.Neurons)
+	if err != nil {
+		return err
+	}
+	r := rand.New(l.rng)
+	in := 1 / math.Sqrt(float64(l.base.Config.Width))
+	for _, bl := range b.Layers {
+		for i := range bl.Keys {
+			bl.Keys[i] = float32(r.NormFloat64())
+		}
+		if bl.Sections == nil {
+			continue
+		}
+		size := len(bl.Sections) / b.Sections
+		for s := range b.Sections {
+			for i := s * size; i < s*size+size*2/3; i++ {
+				bl.Sections[i] = float32(r.NormFloat64() * in)
+			}
+		}
+	}
+	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b)})
+	l.rebuild()
+	return nil
+}
+
+// write steps the sections of one skill that the chunk activated. A step that would leave a number that
+// is not finite is not taken.
+func (l *Learner) write(pen int, dlogits []float32, n int) {
+	s := l.skills[pen]
+	fired := false
+	for i := range l.tape.Layers {
+		fired = fired || l.tape.Layers[i].Banks[pen].Len() > 0
+	}
+	if !fired {
+		return
+	}
+	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
+	if l.grad == nil || len(l.grad.Weights) != len(s.bank.Weights) {
+		l.grad = s.bank.Clone(l.base.Config)
+	}
+	clear(l.grad.Weights)
+	g.Banks[pen] = l.grad
+	l.pass.Backward(l.model, &l.tape, dlogits, g)
+	if sum := kernel.SumSquares(l.grad.Weights); sum-sum != 0 {
+		return
+	}
+	s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate)
+	s.Events += uint64(n)
+
+	// What this context looks like: reservoir sampling keeps the samples spread over all of it.
+	dim := l.base.Config.ContextSize()
+	r := rand.New(l.rng)
+	s.offered++
+	sample := l.tape.Context[(n-1)*dim : n*dim]
+	if have := len(s.samples) / dim; have < l.cfg.Reservoir {
+		s.samples = append(s.samples, sample...)
+	} else if at := r.Uint64N(s.offered); at < uint64(have) {
+		copy(s.samples[int(at)*dim:(int(at)+1)*dim], sample)
+	}
+}
+
+// watch ends infancies, and renews gates whenever what they were solved from has doubled.
+func (l *Learner) watch() {
+	for _, s := range l.skills {
+		if s.Own() && !s.infant() && s.Events > 0 && s.Events >= 2*s.solved {
+			l.solve(s)
+		}
+	}
+}
+
+// Settle solves the gates of the skills that have learnt since theirs was solved.
+func (l *Learner) Settle() {
+	for _, s := range l.skills {
+		if s.Own() && s.Events > s.solved {
+			l.solve(s)
+		}
+	}
+}
+
+func (l *Learner) solve(s *Skill) {
+	g, rep, err := SolveGate(l.cfg.Gate, l.base.Background, s.samples, l.base.Config.ContextSize())
+	if err != nil {
+		return // the gate stays as it was; without samples there is nothing to solve
+	}
+	g.Force = s.bank.Gate.Force
+	s.bank.Gate, s.Report, s.solved = g, rep, s.Events
+}
+
+// Forget removes a skill. The model is then, to the bit, what it would be without it.
+func (l *Learner) Forget(author, name string) error {
+	i := slices.IndexFunc(l.skills, func(s *Skill) bool { return s.Author == author && s.Name == name })
+	if i < 0 {
+		return fmt.Errorf("learning: no skill %q", name)
+	}
+	l.remove(i)
+	return nil
+}
+
+func (l *Learner) remove(i int) {
+	l.skills = slices.Delete(l.skills, i, i+1)
+	l.tape.Open = nil // its openings were of other skills
+	l.rebuild()
+}

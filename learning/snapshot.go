@@ -1,0 +1,195 @@
+package learning
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// A snapshot holds everything of a learner that its base does not: skills, second moments, samples, the
+// state of the stream and what is pending. A learner restored from it goes on to the same numbers.
+
+type snapshotHeader struct {
+	Base    string
+	Skills  []skillHeader
+	State   []byte
+	Live    []byte
+	Pending []byte
+	Recent  []byte
+	Rand    []byte
+	Focus   string
+	Closed  int
+	Events  uint64
+	Counted float64
+	Begun   bool
+}
+
+type skillHeader struct {
+	Name, Author      string
+	Shared            bool
+	Events            uint64
+	Gain              float64
+	Report            GateReport
+	Sections, Neurons int
+	Samples           int
+	Offered           uint64
+	Until, Solved     uint64
+	Ages              []uint32
+	Gate              gateHeader
+	Open              []float32 // how far it was open in the last chunk
+}
+
+type gateHeader struct {
+	Force                bool
+	Theta, Span, OwnBias float32
+	Weight, Own          bool // whether the tensors are there
+}
+
+// WriteSnapshot writes a snapshot.
+func (l *Learner) WriteSnapshot(w io.Writer) error {
+	h := snapshotHeader{
+		Base: fmt.Sprintf("%x", l.Fingerprint()), Focus: l.focus, Closed: l.closed, Events: l.events, Counted: l.counted,
+		Pending: sense.Bytes(l.pending), Recent: sense.Bytes(l.recent), Begun: l.logits != nil,
+	}
+	var err error
+	if h.State, err = l.state.MarshalBinary(); err != nil {
+		return err
+	}
+	if h.Live, err = l.live.MarshalBinary(); err != nil {
+		return err
+	}
+	if h.Rand, err = l.rng.MarshalBinary(); err != nil {
+		return err
+	}
+	dim := l.base.Config.ContextSize()
+	var ts []model.NamedTensor
+	add := func(name string, data []float32) {
+		ts = append(ts, model.NamedTensor{Name: name, Shape: []int{len(data)}, Data: data})
+	}
+	if l.logits != nil {
+		add("logits", l.logits)
+	}
+	for i, s := range l.skills {
+		g := &s.bank.Gate
+		sh := skillHeader{
+			Name: s.Name, Author: s.Author, Shared: s.Shared, Events: s.Events, Gain: s.Gain, Report: s.Report,
+			Sections: s.bank.Sections, Neurons: s.bank.Neurons, Samples: len(s.samples) / dim, Offered: s.offered,
+			Until: s.until, Solved: s.solved,
+			Gate: gateHeader{g.Force, g.Theta, g.Span, g.OwnBias, g.Weight != nil, g.Own != nil},
+		}
+		if i < len(l.tape.Open) {
+			sh.Open = l.tape.Open[i]
+		}
+		p := fmt.Sprintf("skill.%d.", i)
+		add(p+"weights", s.bank.Weights)
+		add(p+"samples", s.samples)
+		if s.opt != nil {
+			sh.Ages = s.opt.Age
+			add(p+"moments", s.opt.V)
+		}
+		if g.Weight != nil {
+			add(p+"gate", g.Weight)
+		}
+		if g.Own != nil {
+			add(p+"own", g.Own)
+		}
+		h.Skills = append(h.Skills, sh)
+	}
+	j, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("learning: snapshot: %w", err)
+	}
+	return model.WriteTensors(w, map[string]string{"format": "yan learner", "version": "1", "learner": string(j)}, ts)
+}
+
+// ReadSnapshot makes l what it was when the snapshot was written. On an error l is as it was before.
+func (l *Learner) ReadSnapshot(b []byte) error {
+	bad := func(format string, a ...any) error {
+		return fmt.Errorf("learning: snapshot: %s", fmt.Sprintf(format, a...))
+	}
+	f, err := model.ReadTensors(b)
+	if err != nil {
+		return fmt.Errorf("learning: snapshot: %w", err)
+	}
+	if f.Meta["format"] != "yan learner" || f.Meta["version"] != "1" {
+		return bad("format %q, version %q", f.Meta["format"], f.Meta["version"])
+	}
+	var h snapshotHeader
+	if err := json.Unmarshal([]byte(f.Meta["learner"]), &h); err != nil {
+		return bad("header: %v", err)
+	}
+	if want := fmt.Sprintf("%x", l.Fingerprint()); h.Base != want {
+		return bad("it was learnt on another base model (%.8s, this one is %.8s); start with that --model or another --home", h.Base, want)
+	}
+	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(),
+		focus: h.Focus, closed: h.Closed, events: h.Events, counted: h.Counted, pending: sense.Text(h.Pending), recent: sense.Text(h.Recent)}
+	if err := n.state.UnmarshalBinary(h.State); err != nil {
+		return err
+	}
+	if err := n.live.UnmarshalBinary(h.Live); err != nil {
+		return err
+	}
+	dim := l.base.Config.ContextSize()
+	read := func(name string, n int) ([]float32, error) {
+		d := make([]float32, n)
+		return d, f.Read(name, d, n)
+	}
+	if h.Begun {
+		if n.logits, err = read("logits", sense.Symbols); err != nil {
+			return err
+		}
+	}
+	for i, sh := range h.Skills {
+		p := fmt.Sprintf("skill.%d.", i)
+		if sh.Sections < 1 || sh.Neurons < 1 || sh.Sections > len(b) || sh.Neurons > len(b) || sh.Samples < 0 || sh.Samples > len(b) {
+			return bad("skill %q: %d sections of %d neurons, %d samples", sh.Name, sh.Sections, sh.Neurons, sh.Samples)
+		}
+		bank, err := model.NewBank(l.base.Config, sh.Name, sh.Sections, sh.Neurons)
+		if err != nil {
+			return err
+		}
+		s := &Skill{Name: sh.Name, Author: sh.Author, Shared: sh.Shared, Events: sh.Events, Gain: sh.Gain, Report: sh.Report,
+			bank: bank, offered: sh.Offered, until: sh.Until, solved: sh.Solved}
+		if err := f.Read(p+"weights", bank.Weights, len(bank.Weights)); err != nil {
+			return err
+		}
+		if s.samples, err = read(p+"samples", sh.Samples*dim); err != nil {
+			return err
+		}
+		g := model.Gate{Force: sh.Gate.Force, Theta: sh.Gate.Theta, Span: sh.Gate.Span, OwnBias: sh.Gate.OwnBias}
+		if sh.Gate.Weight {
+			if g.Weight, err = read(p+"gate", dim); err != nil {
+				return err
+			}
+		}
+		if sh.Gate.Own {
+			if g.Own, err = read(p+"own", dim); err != nil {
+				return err
+			}
+		}
+		bank.Gate = g
+		if s.Own() {
+			s.opt = gradient.NewRMSprop(bank)
+			if len(sh.Ages) != len(s.opt.Age) {
+				return bad("skill %q: ages of %d sections", sh.Name, len(sh.Ages))
+			}
+			copy(s.opt.Age, sh.Ages)
+			if err := f.Read(p+"moments", s.opt.V, len(s.opt.V)); err != nil {
+				return err
+			}
+		}
+		n.skills = append(n.skills, s)
+		n.tape.Open = append(n.tape.Open, sh.Open)
+	}
+	if err := n.rng.UnmarshalBinary(h.Rand); err != nil {
+		return bad("its source of chance: %v", err)
+	}
+	n.rebuild()
+	*l = *n
+	return nil
+}

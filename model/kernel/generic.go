@@ -65,6 +65,12 @@ func dotGo(x, y []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+func gemvGo(y, w []float32, ldw int, x []float32) {
+	for r := range y {
+		y[r] = dotGo(x, w[r*ldw:][:len(x)])
+	}
+}
+
 func axpyGo(y []float32, a float32, x []float32) {
 	x = x[:len(y)]
 	for i := range y {
@@ -164,8 +170,6 @@ func exp32(x float32) float32 {
 	return math.Float32frombits(uint32(int32(math.Float32bits(p)) + n<<23))
 }
 
-func sigmoid32(x float32) float32 { return 1 / (1 + exp32(-x)) }
-
 func expGo(y, x []float32) {
 	x = x[:len(y)]
 	for i := range y {
@@ -176,16 +180,16 @@ func expGo(y, x []float32) {
 func sigmoidGo(y, x []float32) {
 	x = x[:len(y)]
 	for i := range y {
-		y[i] = sigmoid32(x[i])
+		y[i] = 1 / (1 + exp32(-x[i]))
 	}
 }
 
 func siluGo(y, x []float32) {
 	x = x[:len(y)]
 	for i := range y {
-		// The bound makes -Inf give 0, the limit, where -Inf·0 would be NaN.
+		// The bound makes -Inf give 0, the limit, where -Inf/+Inf would be NaN.
 		v := max(x[i], -math.MaxFloat32)
-		y[i] = v * sigmoid32(v)
+		y[i] = v / (1 + exp32(-v))
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernel
 
 // Workspace is the scratch of one worker.
@@ -14,9 +16,7 @@ func gemm(_ *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []flo
 }
 
 func gemv(y, w []float32, ldw int, x []float32) {
-	for r := range y {
-		y[r] = dotGo(x, w[r*ldw:][:len(x)])
-	}
+	gemvGo(y, w, ldw, x)
 }
 
 func gemvT(y, w []float32, ldw int, x []float32) {

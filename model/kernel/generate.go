@@ -1,0 +1,3 @@
+package kernel
+
+//go:generate go run -C _gen . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel

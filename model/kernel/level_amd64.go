@@ -1,0 +1,292 @@
+//go:build !purego
+
+package kernel
+
+import (
+	"os"
+
+	"golang.org/x/sys/cpu"
+)
+
+const (
+	levelGo = iota
+	levelAVX2
+	levelAVX512
+)
+
+var levelNames = [...]string{levelGo: "go", levelAVX2: "avx2", levelAVX512: "avx512"}
+
+// level is what every function below switches on. Function variables would do too, but the pointers given to
+// them escape to the heap.
+var level = detect()
+
+// best is the highest level of this processor.
+func best() int {
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA || !x.HasBMI2:
+		return levelGo
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
+		return levelAVX2
+	}
+	return levelAVX512
+}
+
+// detect returns the best level, or a lower one that the environment variable YAN_KERNEL names.
+func detect() int {
+	top := best()
+	want := os.Getenv("YAN_KERNEL")
+	for l, name := range levelNames[:top] {
+		if want == name {
+			return l
+		}
+	}
+	return top
+}
+
+// Level names the routines this process runs: avx512, avx2 or go. The environment variable YAN_KERNEL
+// can ask for a lower level than the processor has.
+func Level() string { return levelNames[level] }
+
+func dot(x, y []float32) float32 {
+	if len(x) == 0 {
+		return 0
+	}
+	switch level {
+	case levelAVX512:
+		return dot512(len(x), &x[0], &y[0])
+	case levelAVX2:
+		return dot256(len(x), &x[0], &y[0])
+	}
+	return dotGo(x, y)
+}
+
+// gemv has no empty operand.
+func gemv(y, w []float32, ldw int, x []float32) {
+	if level == levelGo {
+		gemvGo(y, w, ldw, x)
+		return
+	}
+	whole := len(y) &^ 3
+	switch {
+	case whole == 0:
+	case level == levelAVX512:
+		gemmNT512x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0)
+	default:
+		gemmNT256x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0)
+	}
+	for r := whole; r < len(y); r++ {
+		y[r] = dot(x, w[r*ldw:][:len(x)])
+	}
+}
+
+// gemvT has no empty operand.
+func gemvT(y, w []float32, ldw int, x []float32) {
+	if level == levelGo {
+		gemmRowGo(y, x, 1, w, ldw, len(x))
+		return
+	}
+	whole := len(x) &^ 3
+	switch {
+	case whole == 0:
+	case level == levelAVX512:
+		gemvT512(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0])
+	default:
+		gemvT256(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0])
+	}
+	for r := whole; r < len(x); r++ {
+		axpy(y, x[r], w[r*ldw:][:len(y)])
+	}
+}
+
+func axpy(y []float32, a float32, x []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		axpy512(len(y), a, &x[0], &y[0])
+	case levelAVX2:
+		axpy256(len(y), a, &x[0], &y[0])
+	default:
+		axpyGo(y, a, x)
+	}
+}
+
+func add(y, x []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		add512(len(y), &x[0], &y[0])
+	case levelAVX2:
+		add256(len(y), &x[0], &y[0])
+	default:
+		addGo(y, x)
+	}
+}
+
+func mul(y, a, b []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		mul512(len(y), &a[0], &b[0], &y[0])
+	case levelAVX2:
+		mul256(len(y), &a[0], &b[0], &y[0])
+	default:
+		mulGo(y, a, b)
+	}
+}
+
+func mulAdd(y, a, b []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		mulAdd512(len(y), &a[0], &b[0], &y[0])
+	case levelAVX2:
+		mulAdd256(len(y), &a[0], &b[0], &y[0])
+	default:
+		mulAddGo(y, a, b)
+	}
+}
+
+func scale(y []float32, a float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		scale512(len(y), a, &y[0])
+	case levelAVX2:
+		scale256(len(y), a, &y[0])
+	default:
+		scaleGo(y, a)
+	}
+}
+
+// mulScale computes y = x·g·r, or y = x·r when g is nil. y is not empty.
+func mulScale(y, x, g []float32, r float32) {
+	switch {
+	case level == levelGo:
+		mulScaleGo(y, x, g, r)
+	case level == levelAVX512 && g == nil:
+		mulScale512(len(y), r, &x[0], &y[0])
+	case level == levelAVX512:
+		mulScaleBy512(len(y), r, &x[0], &g[0], &y[0])
+	case g == nil:
+		mulScale256(len(y), r, &x[0], &y[0])
+	default:
+		mulScaleBy256(len(y), r, &x[0], &g[0], &y[0])
+	}
+}
+
+func maximum(x []float32) float32 {
+	switch {
+	case level == levelGo || len(x) == 0:
+		return maxGo(x)
+	case level == levelAVX512:
+		return max512(len(x), &x[0])
+	}
+	return max256(len(x), &x[0])
+}
+
+func exp(y, x []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		exp512(len(y), &x[0], &y[0])
+	case levelAVX2:
+		exp256(len(y), &x[0], &y[0])
+	default:
+		expGo(y, x)
+	}
+}
+
+func sigmoid(y, x []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		sigmoid512(len(y), &x[0], &y[0])
+	case levelAVX2:
+		sigmoid256(len(y), &x[0], &y[0])
+	default:
+		sigmoidGo(y, x)
+	}
+}
+
+func silu(y, x []float32) {
+	if len(y) == 0 {
+		return
+	}
+	switch level {
+	case levelAVX512:
+		silu512(len(y), &x[0], &y[0])
+	case levelAVX2:
+		silu256(len(y), &x[0], &y[0])
+	default:
+		siluGo(y, x)
+	}
+}
+
+// expSum computes x = exp(x-shift) in place and returns the sum. x is not empty.
+func expSum(x []float32, shift float32) float32 {
+	switch level {
+	case levelAVX512:
+		return expSum512(len(x), &x[0], shift)
+	case levelAVX2:
+		return expSum256(len(x), &x[0], shift)
+	}
+	return expSumGo(x, shift)
+}
+
+func adam(p, g, m, v []float32, c *AdamConst) {
+	if level == levelGo || len(p) == 0 {
+		adamGo(p, g, m, v, c)
+		return
+	}
+	k := [8]float32{c.LR * c.Corr1, c.Beta1, 1 - c.Beta1, c.Beta2, 1 - c.Beta2, c.Eps, c.Decay, c.Corr2}
+	// A call cannot be preempted: bound what one does.
+	const most = 1 << 15
+	for o := 0; o < len(p); o += most {
+		n := min(most, len(p)-o)
+		if level == levelAVX512 {
+			adam512(n, &p[o], &g[o], &m[o], &v[o], &k)
+		} else {
+			adam256(n, &p[o], &g[o], &m[o], &v[o], &k)
+		}
+	}
+}
+
+// decayScan has at least one row and one column.
+func decayScan(out, x []float32, ld, n int, state []float32, alpha float32) {
+	switch level {
+	case levelAVX512:
+		decayScan512(n, len(state), &out[0], &x[0], ld*4, &state[0], alpha)
+	case levelAVX2:
+		decayScan256(n, len(state), &out[0], &x[0], ld*4, &state[0], alpha)
+	default:
+		decayScanGo(out, x, ld, n, state, alpha)
+	}
+}
+
+// decayScanBack has at least one row and one column.
+func decayScanBack(dx, dout []float32, ld, n int, mu []float32, alpha float32) {
+	last := (n - 1) * ld
+	switch level {
+	case levelAVX512:
+		decayScanBack512(n, len(mu), &dx[last], &dout[last], -ld*4, &mu[0], alpha)
+	case levelAVX2:
+		decayScanBack256(n, len(mu), &dx[last], &dout[last], -ld*4, &mu[0], alpha)
+	default:
+		decayScanBackGo(dx, dout, ld, n, mu, alpha)
+	}
+}

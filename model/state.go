@@ -103,3 +103,6 @@ func appendFloats(b []byte, w []float32) []byte {
 }
 
 func finite(v float32) bool { return v-v == 0 }
+
+// Evidence is what the stream's recent past says about its context: (ContextSize) numbers that belong to s.
+func (s *State) Evidence() []float32 { return s.context }

@@ -95,7 +95,7 @@ func (r *Routes) Len() int { return len(r.Sec) }
 // fit gives s length n, growing its capacity when needed and leaving what it held undefined.
 func fit[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]T, n)
+		return make([]T, n, max(n, 2*cap(s))) // doubling: what varies from chunk to chunk settles soon
 	}
 	return s[:n]
 }

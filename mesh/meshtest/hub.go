@@ -168,11 +168,22 @@ func (p *port) Send(ctx context.Context, e protocol.Envelope) error {
 }
 
 func (p *port) Close() error {
+	if !p.leave() {
+		return mesh.ErrClosed
+	}
+	close(p.done)
+	<-p.ended
+	close(p.events)
+	return nil
+}
+
+// leave takes p off the hub and tells the others, or reports that it was off already.
+func (p *port) leave() bool {
 	h := p.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !p.here() {
-		return mesh.ErrClosed
+		return false
 	}
 	h.ports = slices.DeleteFunc(h.ports, func(q *port) bool { return q == p })
 	for _, q := range h.ports {
@@ -180,10 +191,7 @@ func (p *port) Close() error {
 			q.push(mesh.Event{Kind: mesh.Left, Peer: p.self})
 		}
 	}
-	close(p.done)
-	<-p.ended
-	close(p.events)
-	return nil
+	return true
 }
 
 // here reports whether p has not been closed. The caller holds the hub's mu.

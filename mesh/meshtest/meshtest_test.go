@@ -40,10 +40,10 @@ func TestCut(t *testing.T) {
 			t.Errorf("Send to all across a cut: %v", err)
 		}
 		synctest.Wait()
-		a.Close()
-		b.Close()
-		c.Close()
-		synctest.Wait()
+		for _, m := range []mesh.Mesh{a, b, c} {
+			m.Close()
+			synctest.Wait() // a closed mesh has nothing more to say, so let the others hear it first
+		}
 		for i, want := range [][]string{
 			{"c joined", "b joined", "b left"},
 			{"c joined", "a joined", "a: answer 2", "a left"},

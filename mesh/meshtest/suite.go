@@ -191,7 +191,8 @@ func (c *conformance) forged() {
 	short.Body = short.Body[:63]
 	for _, u := range []*protocol.Update{words, body, short} {
 		for _, to := range []protocol.PeerID{"", ID(2)} {
-			c.ms[0].Send(context.Background(), protocol.Envelope{To: to, Msg: u}) // refused at once or lost, both are right
+			// Refused at once or lost on the way: both are right.
+			c.ms[0].Send(context.Background(), protocol.Envelope{To: to, Msg: u})
 		}
 	}
 	after := update(0, 803, 64)
@@ -265,7 +266,8 @@ func (c *conformance) send(from int, to protocol.PeerID, m protocol.Message) {
 
 // answer returns a short message that differs from every other by author and number.
 func answer(author int, n uint64) protocol.Message {
-	return &protocol.Answer{ID: protocol.UpdateID{Author: ID(author), Seq: n}, Verdict: protocol.Folded, Gain: -int64(n)}
+	id := protocol.UpdateID{Author: ID(author), Seq: n}
+	return &protocol.Answer{ID: id, Verdict: protocol.Folded, Gain: -int64(n)}
 }
 
 // update returns an update signed by test peer i.

@@ -98,6 +98,7 @@ type Have struct {
 }
 
 // A Want asks for updates by name, in the order in which they are wanted: unique, at most MaxWant.
+// A Want of nothing asks for a Have.
 type Want struct {
 	IDs []UpdateID
 }

@@ -1,0 +1,190 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/yanmesh/yan/protocol"
+)
+
+const (
+	gossipFrame = protocol.MaxAnnounce // bytes of one message to everyone
+	gossipRPC   = 256 << 10            // bytes of what gossipsub sends at once
+	sayChecks   = 64                   // messages checked at once
+	newsChecks  = 64                   // announcements checked, and waiting to be fetched, at once
+)
+
+// gossip is what is said to everyone, on two topics: messages that travel
+// whole, and heads of updates, whose bodies each peer fetches before it passes
+// the head on. So a body crosses each link once, and one that is false goes no
+// further than its liar. Whoever says something signs it: gossipsub checks that
+// before we see it.
+type gossip struct {
+	self   peer.ID
+	tasks  *tasks
+	bodies *bodies
+	fault  func(peer.ID, error)
+
+	say, news topic
+}
+
+type topic struct {
+	*pubsub.Topic
+	sub *pubsub.Subscription
+}
+
+// newGossip joins both topics. What it starts ends with ctx.
+func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, t *tasks, b *bodies) (*gossip, error) {
+	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault}
+	ps, err := pubsub.NewGossipSub(ctx, h,
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
+		pubsub.WithMaxMessageSize(gossipRPC),
+		pubsub.WithMaxControlMessageSize(gossipRPC/2),
+		pubsub.WithPeerOutboundQueueSize(64),
+		pubsub.WithValidateQueueSize(128),
+		pubsub.WithSeenMessagesTTL(10*time.Minute),
+		pubsub.WithBlacklist(s),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
+			pubsub.NewAllowlistSubscriptionFilter(p.topicSay, p.topicNews), 16)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("p2p: gossipsub: %w", err)
+	}
+	if g.say, err = join(ps, p.topicSay, g.checkSaid, sayChecks); err != nil {
+		return nil, err
+	}
+	if g.news, err = join(ps, p.topicNews, g.checkNews, newsChecks); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func join(ps *pubsub.PubSub, name string, check pubsub.ValidatorEx, atOnce int) (t topic, err error) {
+	err = ps.RegisterTopicValidator(name, check,
+		pubsub.WithValidatorTimeout(fetchTime), pubsub.WithValidatorConcurrency(atOnce))
+	if err == nil {
+		t.Topic, err = ps.Join(name)
+	}
+	if err == nil {
+		t.sub, err = t.Subscribe(pubsub.WithBufferSize(256))
+	}
+	if err != nil {
+		err = fmt.Errorf("p2p: topic %s: %w", name, err)
+	}
+	return t, err
+}
+
+// tell publishes a message to everyone. An update must have been verified.
+func (g *gossip) tell(ctx context.Context, m protocol.Message) error {
+	if u, ok := m.(*protocol.Update); ok {
+		g.bodies.own(u)
+		return publish(ctx, g.news, &u.Announce)
+	}
+	return publish(ctx, g.say, m)
+}
+
+// publish looks at the length itself: gossipsub drops what is too long and says
+// nothing.
+func publish(ctx context.Context, t topic, m protocol.Message) error {
+	frame, err := protocol.Encode(m)
+	if err != nil {
+		return err
+	}
+	if len(frame) > gossipFrame {
+		return fmt.Errorf("%w: %v of %d bytes to everyone", protocol.ErrTooLong, m.Kind(), len(frame))
+	}
+	if err := t.Publish(ctx, frame); err != nil {
+		return fmt.Errorf("p2p: publish: %w", err)
+	}
+	return nil
+}
+
+// listen hands on what the checks let through, until ctx ends.
+func (g *gossip) listen(ctx context.Context, t topic, heard func(peer.ID, protocol.Message)) {
+	for {
+		m, err := t.sub.Next(ctx)
+		if err != nil {
+			return
+		}
+		if msg, ok := m.ValidatorData.(protocol.Message); ok && m.ReceivedFrom != g.self {
+			heard(m.GetFrom(), msg)
+		}
+	}
+}
+
+// A check runs in a goroutine of gossipsub's. What it accepts is heard here and
+// passed on; what it rejects is the fault of the peer that passed it on to us,
+// who had to check it too.
+
+func (g *gossip) checkSaid(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+	if from == g.self {
+		return pubsub.ValidationAccept
+	}
+	msg, result := g.decode(from, m.Data)
+	if result != pubsub.ValidationAccept {
+		return result
+	}
+	if msg.Kind() == protocol.KindUpdate {
+		return g.reject(from, errMisplaced)
+	}
+	m.ValidatorData = msg
+	return pubsub.ValidationAccept
+}
+
+func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+	if from == g.self {
+		return pubsub.ValidationAccept
+	}
+	msg, result := g.decode(from, m.Data)
+	if result != pubsub.ValidationAccept {
+		return result
+	}
+	a, ok := msg.(*protocol.Announce)
+	if !ok {
+		return g.reject(from, errMisplaced)
+	}
+	if err := a.Verify(); err != nil {
+		return g.reject(from, err)
+	}
+	if !g.tasks.begin() { // from here on it may take long
+		return pubsub.ValidationIgnore
+	}
+	defer g.tasks.end()
+	if !g.bodies.claim(a) {
+		return pubsub.ValidationIgnore
+	}
+	body, err := g.bodies.fetch(ctx, a, from)
+	g.bodies.settle(a, err == nil)
+	if err != nil {
+		return pubsub.ValidationIgnore
+	}
+	m.ValidatorData = &protocol.Update{Announce: *a, Body: body}
+	return pubsub.ValidationAccept
+}
+
+var errMisplaced = errors.New("p2p: a message on the wrong topic")
+
+func (g *gossip) decode(from peer.ID, frame []byte) (protocol.Message, pubsub.ValidationResult) {
+	if len(frame) > gossipFrame {
+		return nil, g.reject(from, protocol.ErrTooLong)
+	}
+	msg, err := protocol.Decode(frame)
+	switch {
+	case errors.Is(err, protocol.ErrUnknown):
+		return nil, pubsub.ValidationIgnore
+	case err != nil:
+		return nil, g.reject(from, err)
+	}
+	return msg, pubsub.ValidationAccept
+}
+
+func (g *gossip) reject(from peer.ID, why error) pubsub.ValidationResult {
+	g.fault(from, why)
+	return pubsub.ValidationReject
+}

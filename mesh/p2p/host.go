@@ -1,0 +1,197 @@
+package p2p
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// newHost is a libp2p host that speaks QUIC and TCP under the key's identity,
+// and does nothing that we did not ask for.
+func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
+	quieten(c.Log)
+	if len(c.Key) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("p2p: the key has %d bytes, an ed25519 private key has %d", len(c.Key), ed25519.PrivateKeySize)
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("p2p: key: %w", err)
+	}
+	listen, err := listenAddrs(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := newLimits(p)
+	if err != nil {
+		return nil, err
+	}
+	h, err := libp2p.New(
+		libp2p.Identity(key),
+		libp2p.NoListenAddrs, // see listenOn
+		libp2p.Transport(quic.NewTransport),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.ResourceManager(limits),
+		libp2p.ConnectionGater(s),
+		libp2p.UserAgent("yan"),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.Ping(false),
+	)
+	if err != nil {
+		limits.Close()
+		return nil, fmt.Errorf("p2p: host: %w", err)
+	}
+	if err := listenOn(h, listen); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func listenAddrs(lines []string) ([]ma.Multiaddr, error) {
+	var addrs []ma.Multiaddr
+	for _, line := range lines {
+		a, err := ma.NewMultiaddr(line)
+		if err != nil || !carries(a) {
+			return nil, fmt.Errorf("p2p: cannot listen on %q: it is no address like /ip4/0.0.0.0/udp/4001/quic-v1 or /ip4/0.0.0.0/tcp/4001", line)
+		}
+		addrs = append(addrs, a)
+	}
+	return addrs, nil
+}
+
+// joinPeers parses the addresses that the owner wants to join through.
+func joinPeers(lines []string) ([]peer.AddrInfo, error) {
+	var addrs []ma.Multiaddr
+	for _, line := range lines {
+		a, err := ma.NewMultiaddr(line)
+		if err != nil {
+			return nil, fmt.Errorf("p2p: cannot join %q: it is no multiaddr", line)
+		}
+		at, id := peer.SplitAddr(a)
+		if id == "" || !carries(at) {
+			return nil, fmt.Errorf("p2p: cannot join %q: it is no address like /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3KooW...", line)
+		}
+		addrs = append(addrs, a)
+	}
+	return peer.AddrInfosFromP2pAddrs(addrs...)
+}
+
+// listener is the swarm's way to listen on one address and say what went wrong;
+// its other way is content when any of several works.
+type listener interface {
+	AddListenAddr(ma.Multiaddr) error
+	ListenClose(...ma.Multiaddr)
+}
+
+var _ listener = (*swarm.Swarm)(nil)
+
+func listenOn(h host.Host, addrs []ma.Multiaddr) error {
+	s, ok := h.Network().(listener)
+	if !ok {
+		return errors.New("p2p: this host cannot listen")
+	}
+	if len(addrs) == 0 {
+		return listenAnywhere(h, s)
+	}
+	for _, a := range addrs {
+		if err := s.AddListenAddr(a); err != nil {
+			return listenError(a, err)
+		}
+	}
+	return nil
+}
+
+func listenError(a ma.Multiaddr, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), "in use") {
+		return fmt.Errorf("p2p: %s is in use: stop what listens there or choose another port (0 for any)", a)
+	}
+	return fmt.Errorf("p2p: cannot listen on %s: %w", a, err)
+}
+
+// listenAnywhere listens on a port that is free for both QUIC and TCP: one
+// number is easier to tell a friend, and a firewall, than two.
+func listenAnywhere(h host.Host, s listener) error {
+	var err error
+	for range 16 {
+		any := ma.StringCast("/ip4/0.0.0.0/udp/0/quic-v1")
+		if err := s.AddListenAddr(any); err != nil {
+			return listenError(any, err)
+		}
+		udp := h.Network().ListenAddresses()[0]
+		port, perr := udp.ValueForProtocol(ma.P_UDP)
+		if perr != nil {
+			return fmt.Errorf("p2p: listening on %s: %w", udp, perr)
+		}
+		same := ma.StringCast("/ip4/0.0.0.0/tcp/" + port)
+		if err = s.AddListenAddr(same); err == nil {
+			return nil
+		}
+		err = listenError(same, err)
+		s.ListenClose(udp)
+	}
+	return err
+}
+
+// newLimits are libp2p's default limits, scaled to this machine, with three
+// differences: a peer has no use for many streams of ours at once, a household
+// of devices may come from one address, and nothing is measured.
+func newLimits(p protocols) (network.ResourceManager, error) {
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	for _, id := range p.all() {
+		scaling.AddProtocolPeerLimit(id, rcmgr.BaseLimit{
+			StreamsInbound: 8, StreamsOutbound: 16, Streams: 24, Memory: 16 << 20,
+		}, rcmgr.BaseLimitIncrease{})
+	}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.AutoScale()),
+		rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 2 * household}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: 2 * household}}),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{
+			NetworkPrefixLimits: []rate.PrefixLimit{
+				{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
+				{Prefix: netip.MustParsePrefix("::1/128")},
+			},
+			SubnetRateLimiter: rate.SubnetLimiter{
+				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: rate.Limit{RPS: 4, Burst: 4 * household}}},
+				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: rate.Limit{RPS: 4, Burst: 4 * household}}},
+				GracePeriod:      time.Minute,
+			},
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("p2p: limits: %w", err)
+	}
+	return m, nil
+}
+
+// household is how many devices may share one address.
+const household = 64
+
+var quietOnce sync.Once
+
+// quieten sends what libp2p has to say to l, from warnings upwards. There is
+// one such setting in a process; the first mesh decides.
+func quieten(l *slog.Logger) {
+	quietOnce.Do(func() { gologshim.SetDefaultHandler(atLeast{slog.LevelWarn, l.Handler()}) })
+}

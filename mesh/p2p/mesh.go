@@ -1,0 +1,365 @@
+// Package p2p is a [mesh.Mesh] over real networks: libp2p carries it, memberlist says who is here,
+// and gossipsub says it to everyone.
+//
+// A [Mesh] has one identity, the ed25519 key that its [protocol.PeerID] names, and one port number,
+// for QUIC and TCP; everything goes through there, encrypted and authenticated. Peers find one
+// another through addresses they are given ([Config.Join]), addresses they remember ([PeerBook]) and
+// on the local network. A peer that dies is noticed in about ten seconds, and a network that fell in
+// two finds together again within half a minute of being able to.
+//
+// An update goes to everyone as its signed head alone. Each peer fetches the body from whoever
+// brought it the head, verifies it, and only then passes the head on: bodies cross each link once,
+// and a false one goes no further than its liar.
+//
+// The package trusts no peer. What comes in is bounded before it is read and checked before it is
+// heard; what waits is bounded, and what waits on a peer has a deadline; a peer that keeps breaking
+// the rules is ignored for a while. It is the only package that knows libp2p, and the only one with
+// goroutines of its own below the node: [Mesh.Close] waits for all of them.
+//
+// It does not cross firewalls that let nothing in: there are no relays.
+package p2p
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// Config is what a mesh is made of. Only Key is needed.
+type Config struct {
+	// Key is this peer's identity, and makes its name.
+	Key ed25519.PrivateKey
+
+	// Listen are the multiaddrs to listen on, for QUIC and TCP. If empty, all IPv4 interfaces, on
+	// one port that is free for both.
+	Listen []string
+
+	// Join are the multiaddrs, each ending in /p2p/ID, of peers to join through. One that does not
+	// answer is tried again until it does.
+	Join []string
+
+	// Book keeps the addresses of peers from one run to the next. If nil, nobody does.
+	Book PeerBook
+
+	// LAN looks for peers on the local network too.
+	LAN bool
+
+	// Network is the name of the swarm. Peers of different networks do not meet, even when they
+	// know each other's addresses. Lower-case letters, digits and hyphens, at most 32; if empty, "yan".
+	Network string
+
+	// Log is where it logs. If nil, slog.Default().
+	Log *slog.Logger
+}
+
+// protocols are the names under which a network's peers speak with one another.
+type protocols struct {
+	packet, pull, say, body libp2p.ID
+	topicSay, topicNews     string
+	service                 string // for multicast DNS
+}
+
+func (p protocols) all() []libp2p.ID { return []libp2p.ID{p.packet, p.pull, p.say, p.body} }
+
+func newProtocols(name string) (p protocols, err error) {
+	if len(name) > 32 {
+		return p, fmt.Errorf("p2p: the network's name %q has more than 32 characters", name)
+	}
+	for _, c := range name {
+		if c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return p, fmt.Errorf("p2p: the network's name %q has %q in it: only a-z, 0-9 and - are allowed", name, c)
+		}
+	}
+	stream := func(kind string) libp2p.ID { return libp2p.ID("/" + name + "/" + kind + "/1") }
+	return protocols{
+		packet: stream("packet"), pull: stream("pull"), say: stream("say"), body: stream("body"),
+		topicSay: name + "/say/1", topicNews: name + "/news/1",
+		service: "_" + name + "-mesh._udp",
+	}, nil
+}
+
+const saveEvery = time.Minute // how often the peer book is saved
+
+// A Mesh is a mesh.Mesh over libp2p.
+type Mesh struct {
+	self    protocol.PeerID
+	host    host.Host
+	log     *slog.Logger
+	keeper  PeerBook
+	book    *book
+	saved   []string // owned by whoever runs save: the loop, and then Close
+	strikes *strikes
+	members *members
+	bodies  *bodies
+	gossip  *gossip
+	say     *lines
+	lan     *lan
+	events  *events
+
+	closed  atomic.Bool
+	tasks   *tasks
+	seeking context.CancelFunc // stops what looks for peers
+	cancel  context.CancelFunc // stops everything
+}
+
+var _ mesh.Mesh = (*Mesh)(nil)
+
+// New joins the network as c says and returns at once; who is there comes as events. The mesh lives
+// until it is closed, whatever becomes of ctx.
+func New(ctx context.Context, c Config) (*Mesh, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("p2p: %w", err)
+	}
+	c = c.withDefaults()
+	p, err := newProtocols(c.Network)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := joinPeers(c.Join); err != nil { // before anything is started
+		return nil, err
+	}
+	s := newStrikes(c.Log)
+	h, err := newHost(&c, p, s)
+	if err != nil {
+		return nil, err
+	}
+	return over(h, s, c)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Network == "" {
+		c.Network = "yan"
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+// over makes a mesh over a host that listens already, and closes the host when the mesh is closed or
+// cannot be made.
+func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
+	c = c.withDefaults()
+	p, err := newProtocols(c.Network)
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	asked, err := joinPeers(c.Join)
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	seek, seeking := context.WithCancel(ctx)
+	m := &Mesh{
+		self: protocol.PeerID(h.ID().String()), host: h, log: c.Log,
+		keeper: c.Book, book: newBook(), strikes: s, events: newEvents(),
+		tasks: new(tasks), seeking: seeking, cancel: cancel,
+	}
+	s.drop = func(id peer.ID) { m.tasks.start(func() { h.Network().ClosePeer(id) }) }
+	t := newTransport(h, m.tasks, p.packet, p.pull, s.fault)
+	defer func() {
+		if err != nil {
+			m.stop()
+		}
+	}()
+	if m.members, err = newMembers(h, t, m.book, s, m.events, c.Log); err != nil {
+		t.cancel()
+		return nil, err
+	}
+	m.bodies = newBodies(h, p.body, m.members, s.fault)
+	m.say = newSay(ctx, h, m.tasks, p.say)
+	if m.gossip, err = newGossip(ctx, h, p, s, m.tasks, m.bodies); err != nil {
+		return nil, err
+	}
+	m.handle(p.packet, t.readPackets)
+	m.handle(p.pull, t.takeSync)
+	m.handle(p.say, func(s network.Stream) { hear(ctx, s, m.strikes.fault, m.heard) })
+	m.handle(p.body, func(s network.Stream) { m.bodies.serve(ctx, s) })
+
+	m.tasks.start(func() { m.events.run(ctx) })
+	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.say, m.heard) })
+	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.news, m.heard) })
+	m.tasks.start(func() {
+		if err := m.members.watch(seek); err != nil {
+			m.log.Error("p2p: cannot watch the host", "why", err)
+		}
+	})
+	for range joinsAtOnce {
+		m.tasks.start(func() { m.members.joinFound(seek) })
+	}
+	m.tasks.start(func() { m.members.rejoin(seek) })
+	m.remember(asked)
+	m.tasks.start(func() { m.saving(seek) })
+	if c.LAN {
+		if m.lan, err = newLAN(h, p.service, m.members.meet); err != nil {
+			m.log.Warn(err.Error()) // there are other ways to meet
+			err = nil
+		}
+	}
+	return m, nil
+}
+
+// handle answers streams of a protocol until the mesh closes. Who is ignored is not answered.
+func (m *Mesh) handle(p libp2p.ID, answer func(network.Stream)) {
+	m.host.SetStreamHandler(p, func(s network.Stream) {
+		if m.strikes.Contains(s.Conn().RemotePeer()) || !m.tasks.begin() {
+			s.Reset()
+			return
+		}
+		defer m.tasks.end()
+		answer(s)
+	})
+}
+
+// heard takes in a message that was checked. If its sender has not joined as far as we know, we join
+// through it: it seems to know us.
+func (m *Mesh) heard(from peer.ID, msg protocol.Message) {
+	ev := mesh.Event{Kind: mesh.Heard, Peer: protocol.PeerID(from.String()), Msg: msg}
+	if !m.events.add(ev) {
+		m.members.meet(peer.AddrInfo{ID: from})
+	}
+}
+
+// remember starts with the peers that the owner named, and those of an earlier run.
+func (m *Mesh) remember(asked []peer.AddrInfo) {
+	for _, info := range asked {
+		m.book.ask(info)
+		m.members.meet(info)
+	}
+	if m.keeper == nil {
+		return
+	}
+	lines := m.keeper.Load()
+	for _, bad := range m.book.load(lines, time.Now()) {
+		m.log.Warn("p2p: the peer book has a line that is no address", "line", bad)
+	}
+	m.saved = lines
+	for range 2 * joinsAtOnce { // the rejoin loop comes to the others
+		if info, ok := m.book.absent(m.members.has); ok {
+			m.members.meet(info)
+		}
+	}
+}
+
+// saving keeps the peer book up to date, until ctx ends.
+func (m *Mesh) saving(ctx context.Context) {
+	if m.keeper == nil {
+		return
+	}
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			m.save()
+		case <-ctx.Done():
+			m.save()
+			return
+		}
+	}
+}
+
+func (m *Mesh) save() {
+	for _, id := range m.members.all() {
+		m.members.note(id)
+	}
+	lines := m.book.lines()
+	if len(lines) == 0 || slices.Equal(lines, m.saved) {
+		return // an empty book would only make us forget how to come back
+	}
+	if err := m.keeper.Save(lines); err != nil {
+		m.log.Warn("p2p: cannot save the peer book", "why", err)
+		return
+	}
+	m.saved = lines
+}
+
+// Self returns the name that the key makes.
+func (m *Mesh) Self() protocol.PeerID { return m.self }
+
+// Addrs returns the addresses that others can join through, each ending in /p2p/ID.
+func (m *Mesh) Addrs() []string {
+	var lines []string
+	for _, a := range m.host.Addrs() {
+		lines = append(lines, withID(a, m.host.ID()))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// Events returns what happens. The body of an update that was heard is shared with those who fetch it
+// from us, and is not to be written.
+func (m *Mesh) Events() <-chan mesh.Event { return m.events.out }
+
+// Send hands a message to the network. See mesh.Mesh.
+func (m *Mesh) Send(ctx context.Context, e protocol.Envelope) error {
+	if m.closed.Load() {
+		return mesh.ErrClosed
+	}
+	err := checkOwn(e.Msg)
+	if err != nil {
+		return err
+	}
+	if e.To == "" {
+		err = m.gossip.tell(ctx, e.Msg)
+	} else {
+		var id peer.ID
+		if id, err = peer.Decode(string(e.To)); err != nil || !m.members.has(id) {
+			return fmt.Errorf("%w: %s", mesh.ErrUnreachable, e.To)
+		}
+		err = tell(m.say, id, e.Msg)
+	}
+	if err != nil && m.closed.Load() {
+		return mesh.ErrClosed
+	}
+	return err
+}
+
+// checkOwn keeps us from saying what others would blame us for.
+func checkOwn(m protocol.Message) error {
+	u, ok := m.(*protocol.Update)
+	switch {
+	case !ok:
+		return nil
+	case len(u.Body) > protocol.MaxBody:
+		return fmt.Errorf("%w: a body of %d bytes", protocol.ErrTooLong, len(u.Body))
+	}
+	return u.Verify()
+}
+
+// Close saves the peer book, says good-bye, and ends everything.
+func (m *Mesh) Close() error {
+	if m.closed.Swap(true) {
+		return mesh.ErrClosed
+	}
+	return m.stop()
+}
+
+// stop ends what has been started, in the order in which one thing needs another.
+func (m *Mesh) stop() error {
+	m.seeking() // saves the book, too
+	m.lan.close()
+	if m.members != nil {
+		m.members.leave()
+	}
+	m.cancel()
+	err := m.host.Close()
+	m.tasks.wait()
+	if err != nil {
+		return fmt.Errorf("p2p: close: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package p2p
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/protocol"
+)
+
+const (
+	sayIdle  = 5 * time.Minute // after this a silent inbound stream is closed
+	sayRate  = 100             // frames a second that we read from one stream
+	sayBurst = 400             // frames that may come at once
+)
+
+// newSay are the streams on which one peer is told something.
+func newSay(ctx context.Context, h host.Host, t *tasks, proto libp2p.ID) *lines {
+	return &lines{
+		ctx: ctx, tasks: t, host: h, proto: proto,
+		dial: stall, write: stall,
+		depth: 256, bytes: 2 * protocol.MaxFrame, total: 16 * protocol.MaxFrame,
+	}
+}
+
+// tell queues a message for one peer.
+func tell(l *lines, to peer.ID, m protocol.Message) error {
+	frame, err := protocol.Encode(m)
+	if err != nil {
+		return err
+	}
+	if err := l.send(to, frame); err != nil {
+		return fmt.Errorf("%w: %w", mesh.ErrUnreachable, err)
+	}
+	return nil
+}
+
+// hear reads what one peer tells us, frame by frame, and hands on what decodes.
+// A frame of a kind that we do not know is skipped; one that is false ends the
+// stream and counts against the peer. A peer that tells more than we can take
+// is read more slowly.
+func hear(ctx context.Context, s network.Stream, fault func(peer.ID, error), heard func(peer.ID, protocol.Message)) {
+	defer s.Reset()
+	from := s.Conn().RemotePeer()
+	in := &steady{Stream: s}
+	r := bufio.NewReader(in)
+	pace := newPace(time.Now())
+	for {
+		in.wait = sayIdle
+		n, err := readLength(r, protocol.MaxFrame)
+		if errors.Is(err, errFrame) {
+			fault(from, err)
+		}
+		if err != nil {
+			return
+		}
+		in.wait = stall
+		msg, err := readMessage(r, n)
+		switch {
+		case errors.Is(err, protocol.ErrUnknown):
+		case errors.Is(err, errStream):
+			return
+		case err != nil:
+			fault(from, err)
+			return
+		default:
+			heard(from, msg)
+		}
+		if !pace.wait(ctx) {
+			return
+		}
+	}
+}
+
+// errStream marks what went wrong with the stream and not with what it said.
+var errStream = errors.New("p2p: stream")
+
+func readMessage(r io.Reader, n int) (protocol.Message, error) {
+	frame, err := readBytes(r, n)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errStream, err)
+	}
+	msg, err := protocol.Decode(frame)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := msg.(*protocol.Update); ok {
+		return u, u.Verify()
+	}
+	return msg, nil
+}
+
+// pace is a leaky bucket: it lets sayBurst events pass, and then sayRate a second.
+type pace struct{ empty time.Time } // when the bucket will be
+
+func newPace(now time.Time) *pace { return &pace{empty: now} }
+
+// wait counts one event and waits if there were too many. It reports whether
+// ctx is still going on.
+func (p *pace) wait(ctx context.Context) bool {
+	const each = time.Second / sayRate
+	now := time.Now()
+	if p.empty.Before(now) {
+		p.empty = now
+	}
+	p.empty = p.empty.Add(each)
+	over := p.empty.Sub(now) - sayBurst*each
+	if over <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-time.After(over):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,6 +1,9 @@
 package p2p
 
 import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -82,4 +85,253 @@ func TestMesh(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		meshtest.Test(t, func(t *testing.T, i int) mesh.Mesh { return w.node(i, Config{}) })
 	})
+}
+
+// What is published is heard by everyone, its body crosses the network about once for each, and the
+// relays that passed it on can serve it.
+func TestUpdateSpreads(t *testing.T) {
+	const n, size = 8, 256 << 10
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(n)
+		time.Sleep(settle)
+		u := update(0, 1, size)
+		before := w.bytes.Load()
+		if err := all[0].Send(t.Context(), protocol.Envelope{Msg: u}); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all[1:] {
+			got, ok := a.expect(mesh.Heard, meshtest.ID(0), time.Minute).Msg.(*protocol.Update)
+			if !ok || got.ID != u.ID || !bytes.Equal(got.Body, u.Body) {
+				t.Fatalf("%s heard %v, want %v", a.Self().Short(), got, u)
+			}
+		}
+		if sent, ideal := w.bytes.Load()-before, int64(size*(n-1)); sent > ideal*3/2 {
+			t.Errorf("%d bytes on the wire, where %d are needed", sent, ideal)
+		}
+		// Whoever says it again says nothing new.
+		if err := all[3].Send(t.Context(), protocol.Envelope{Msg: u}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(settle)
+		for _, a := range all {
+			a.refuse("what is known", func(ev mesh.Event) bool { return ev.Kind == mesh.Heard })
+		}
+	})
+}
+
+// What is sent to one peer arrives in order, long and short mixed.
+func TestSendKeepsOrder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(2)
+		const n = 60
+		for i := range uint64(n) {
+			var m protocol.Message = &protocol.Answer{ID: protocol.UpdateID{Author: all[0].Self(), Seq: i + 1}, Verdict: protocol.Folded}
+			if i%20 == 7 {
+				m = update(1, i+1, 100<<10)
+			}
+			if err := all[0].Send(t.Context(), protocol.Envelope{To: all[1].Self(), Msg: m}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range uint64(n) {
+			var seq uint64
+			switch m := all[1].expect(mesh.Heard, all[0].Self(), time.Minute).Msg.(type) {
+			case *protocol.Answer:
+				seq = m.ID.Seq
+			case *protocol.Update:
+				seq = m.ID.Seq
+			}
+			if seq != i+1 {
+				t.Fatalf("message %d came as the %d.", seq, i+1)
+			}
+		}
+	})
+}
+
+// A peer that does not read costs the sender a bounded queue and an error, not its time.
+func TestSendDoesNotBlock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(2)
+		w.lose(1)
+		u := update(0, 1, 3<<20)
+		began := time.Now()
+		var err error
+		for range 100 {
+			if err = all[0].Send(t.Context(), protocol.Envelope{To: all[1].Self(), Msg: u}); err != nil {
+				break
+			}
+		}
+		if !errors.Is(err, mesh.ErrUnreachable) {
+			t.Errorf("Send to a peer that does not listen: %v, want ErrUnreachable", err)
+		}
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("Send took %v", waited)
+		}
+	})
+}
+
+// A device that dies says nothing; the others find out, and about nobody else.
+func TestCrash(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(4)
+		time.Sleep(settle)
+		w.lose(2)
+		for i, a := range all {
+			if i != 2 {
+				a.expect(mesh.Left, all[2].Self(), 30*time.Second)
+				a.refuse("a leave of one who is here", func(ev mesh.Event) bool { return ev.Kind == mesh.Left })
+			}
+		}
+	})
+}
+
+// Two halves of a partition go on by themselves, and are one again soon after it ends.
+func TestPartition(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(4)
+		time.Sleep(settle)
+		left := map[string]bool{ipOf(0).String(): true, ipOf(1).String(): true}
+		w.partition(func(from, to string) bool { return left[from] != left[to] })
+		time.Sleep(2 * time.Minute)
+		for i, a := range all {
+			for k, b := range all {
+				if i/2 != k/2 {
+					a.expect(mesh.Left, b.Self(), time.Second)
+				}
+			}
+		}
+		hello := &protocol.Hello{Agent: "still here"}
+		all[2].Send(t.Context(), protocol.Envelope{Msg: hello})
+		all[3].expect(mesh.Heard, all[2].Self(), 10*time.Second)
+
+		w.partition(nil)
+		healed := time.Now()
+		for i, a := range all {
+			for k, b := range all {
+				if i/2 != k/2 {
+					a.expect(mesh.Joined, b.Self(), 30*time.Second-time.Since(healed))
+				}
+			}
+		}
+		t.Logf("healed in %v", time.Since(healed))
+		time.Sleep(settle)
+		all[0].Send(t.Context(), protocol.Envelope{Msg: hello})
+		all[3].expect(mesh.Heard, all[0].Self(), 10*time.Second)
+	})
+}
+
+// A device that was switched off and on, with good-bye or without, is the same one.
+func TestRestart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(3)
+		time.Sleep(settle)
+		if err := all[2].Close(); err != nil {
+			t.Fatal(err)
+		}
+		all[0].expect(mesh.Left, all[2].Self(), 5*time.Second)
+		all[1].expect(mesh.Left, all[2].Self(), 5*time.Second)
+		all[2] = w.node(2, Config{})
+		all[0].expect(mesh.Joined, all[2].Self(), 10*time.Second)
+		all[1].expect(mesh.Joined, all[2].Self(), 10*time.Second)
+		all[2].expect(mesh.Joined, all[1].Self(), 10*time.Second)
+
+		w.lose(2)
+		all[2].Close()
+		all[0].expect(mesh.Left, all[2].Self(), 30*time.Second)
+		w.partition(nil)
+		all[2] = w.node(2, Config{})
+		all[0].expect(mesh.Joined, all[2].Self(), 30*time.Second)
+		time.Sleep(settle)
+		all[2].Send(t.Context(), protocol.Envelope{Msg: &protocol.Hello{Agent: "back"}})
+		all[0].expect(mesh.Heard, all[2].Self(), 10*time.Second)
+		all[1].expect(mesh.Heard, all[2].Self(), 10*time.Second)
+	})
+}
+
+// A peer is joined through an address that does not answer yet, and, the next time, through the book.
+func TestBook(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		kept := new(keptBook)
+		a := w.node(1, Config{Book: kept}) // joins through peer 0, who is not there
+		time.Sleep(time.Minute)
+		b := w.node(0, Config{})
+		a.expect(mesh.Joined, b.Self(), 30*time.Second)
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(kept.lines) == 0 || kept.lines[0] != addrOfPeer(0) {
+			t.Fatalf("the book holds %q, want %q", kept.lines, addrOfPeer(0))
+		}
+		kept.lines = append(kept.lines, "/not an address")
+		a = w.node(1, Config{Book: kept, Join: []string{}})
+		a.expect(mesh.Joined, b.Self(), 10*time.Second)
+
+		// Alone, it does not forget.
+		w.lose(1)
+		time.Sleep(5 * time.Minute)
+		a.Close()
+		if len(kept.lines) != 1 || kept.lines[0] != addrOfPeer(0) {
+			t.Errorf("the book holds %q, want %q", kept.lines, addrOfPeer(0))
+		}
+	})
+}
+
+// keptBook is a PeerBook in memory.
+type keptBook struct{ lines []string }
+
+func (b *keptBook) Load() []string { return b.lines }
+func (b *keptBook) Save(lines []string) error {
+	b.lines = lines
+	return nil
+}
+
+// Peers of two networks do not meet, even when told to.
+func TestOtherNetwork(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.node(0, Config{})
+		b := w.node(1, Config{Network: "elsewhere"})
+		time.Sleep(3 * time.Minute)
+		a.Send(t.Context(), protocol.Envelope{Msg: &protocol.Hello{}})
+		time.Sleep(settle)
+		any := func(mesh.Event) bool { return true }
+		a.refuse("anything of another network", any)
+		b.refuse("anything of another network", any)
+	})
+}
+
+// settle is how long it takes, after all have joined, until what is published reaches all.
+const settle = 5 * time.Second
+
+// refuse fails if bad holds of an event that was not expected.
+func (n *node) refuse(what string, bad func(mesh.Event) bool) {
+	n.t.Helper()
+	for {
+		select {
+		case ev := <-n.Events():
+			n.seen = append(n.seen, ev)
+			continue
+		case <-time.After(time.Millisecond):
+		}
+		break
+	}
+	for _, ev := range n.seen {
+		if bad(ev) {
+			n.t.Errorf("%s: %s: %v", n.Self().Short(), what, ev)
+		}
+	}
+}
+
+// update is one by peer i, which nobody else can have made.
+func update(i int, seq uint64, size int) *protocol.Update {
+	body := make([]byte, size)
+	rand.NewChaCha8([32]byte{byte(i), byte(seq)}).Read(body)
+	u := &protocol.Update{
+		Announce: protocol.Announce{
+			ID: protocol.UpdateID{Author: meshtest.ID(i), Seq: seq}, Skill: "walking",
+			Digest: protocol.Sum(body), Size: uint32(size),
+		},
+		Body: body,
+	}
+	u.Sign(meshtest.Key(i))
+	return u
 }

@@ -1,0 +1,231 @@
+// Package exchange is the conversation: what to say to whom.
+//
+// A [Machine] is a pure state machine: an event and the time go in, and [Actions] come out: what to
+// send, which updates to fold, when to wake it. It starts no goroutine, reads no clock, does no I/O
+// and draws no chance but from the source it was given, so the same events at the same times give
+// the same actions, and a conversation can be replayed from a seed or read as text.
+//
+// Updates are cumulative: of an author and a skill only the one with the highest sequence is live,
+// and the set of live updates is what peers reconcile. A peer says what it has, another asks for
+// what it lacks, one peer at a time for each update, and gets it. A new update is handed out to be
+// folded once, and what it proved to be worth ([Machine.Judge]) is told to its author and kept in a
+// ledger. An author who only harms is no longer asked, nor its updates taken.
+//
+// Peers are not trusted. What they send is verified, every table has a bound, and a peer that talks
+// too much is not listened to. The package does not know what an update holds: no number in here is
+// anything but a whole one.
+package exchange
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// The bounds of what a Machine keeps and does.
+const (
+	maxPeers    = 1024 // peers talked to at a time
+	maxLive     = 1024 // live updates held; what fits into one Have
+	maxSkills   = 64   // live skills of one author
+	maxAuthors  = 2048 // authors remembered; must exceed maxLive, so that there is one to forget
+	maxDead     = 128  // superseded updates remembered by name, for each author
+	maxClaims   = 8    // peers remembered as having an update that is wanted
+	maxTrials   = 4096 // updates handed out to be folded and not judged yet
+	maxOwnWorth = 256  // own updates whose worth is kept
+	maxJudges   = 1024 // peers whose answers are kept, for each own update
+
+	messagesPerInterval = 32       // handled from one peer, not counting what we asked it for
+	servedPerInterval   = 32 << 20 // bytes of bodies sent to one peer, beyond which it has to wait
+	patience            = 2        // intervals until an update is asked of another peer
+	harmsToShun         = 3        // harmful updates after which an author without gain is shunned
+
+	// maxGain is the largest gain, claimed or measured, that is believed: 64 nats per event.
+	maxGain = 64_000_000
+)
+
+// Config holds the parameters of a Machine.
+type Config struct {
+	// Self is the name of this peer. Required.
+	Self protocol.PeerID
+
+	// Model is the fingerprint of the base model. Nothing is exchanged with a peer of another.
+	Model protocol.Digest
+
+	// Agent is what our Hello says we run; at most protocol.MaxAgent bytes.
+	Agent string
+
+	// Rand is the only source of chance. Required; the Machine owns it.
+	Rand *rand.Rand
+
+	// Interval is the time between two rounds of telling peers what we have. If zero, 15 seconds.
+	Interval time.Duration
+
+	// Fanout is how many peers are told in a round. If zero, 3.
+	Fanout int
+
+	// MaxHeld is how many bytes of bodies are held. Beyond it the least valuable updates of others
+	// are let go, and never our own. If zero, 256 MiB.
+	MaxHeld int
+
+	// Log receives a line for each decision of note. If nil, nothing is logged.
+	Log *slog.Logger
+}
+
+// Actions is what a Machine wants done. The caller sends every envelope in order, folds every
+// update, then forgets the bodies of those to drop, and calls Tick at Wake or soon after. Calling it
+// early does no harm.
+type Actions struct {
+	Send []protocol.Envelope
+	Fold []*protocol.Update  // shared with the Machine: not to be written
+	Drop []protocol.UpdateID // no longer held: superseded, withdrawn or let go
+	Wake time.Time
+}
+
+// A Machine holds one peer's side of every conversation. It is not safe for concurrent use.
+type Machine struct {
+	cfg Config
+	log *slog.Logger
+
+	seq     uint64                       // of our last update
+	peers   []*peer                      // sorted by name
+	live    map[protocol.UpdateID]*entry // the updates held
+	skills  map[skillKey]*entry          // the same, by author and skill
+	have    []protocol.UpdateID          // the keys of live, sorted; nil when it has to be made anew
+	bytes   int                          // of bodies held
+	wants   map[protocol.UpdateID]*want  // the updates asked for
+	authors map[protocol.PeerID]*author  // everyone whose update was ever taken, and not forgotten since
+	trials  []protocol.UpdateID          // handed out to be folded, not judged yet; oldest first
+	worth   []*worth                     // what our own updates were worth to others, by sequence
+	events  uint64                       // a count that stands for age
+	next    time.Time                    // when the next round is due
+	overdue time.Time                    // no want is overdue before; zero if there was none
+}
+
+// New returns a Machine that knows no peer and holds nothing.
+func New(cfg Config) *Machine {
+	if cfg.Self == "" || cfg.Rand == nil {
+		panic("exchange: Config.Self and Config.Rand are required")
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = 15 * time.Second
+	}
+	if cfg.Fanout == 0 {
+		cfg.Fanout = 3
+	}
+	if cfg.MaxHeld == 0 {
+		cfg.MaxHeld = 256 << 20
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Machine{
+		cfg:     cfg,
+		log:     cfg.Log,
+		live:    make(map[protocol.UpdateID]*entry),
+		skills:  make(map[skillKey]*entry),
+		wants:   make(map[protocol.UpdateID]*want),
+		authors: make(map[protocol.PeerID]*author),
+	}
+}
+
+// Handle takes in one event from the mesh.
+func (m *Machine) Handle(now time.Time, ev mesh.Event) (a Actions) {
+	switch ev.Kind {
+	case mesh.Joined:
+		m.join(now, &a, ev.Peer)
+	case mesh.Left:
+		m.leave(now, &a, ev.Peer)
+	case mesh.Heard:
+		m.hear(now, &a, ev.Peer, ev.Msg)
+	}
+	return m.done(now, a)
+}
+
+// Tick does what is due: asks elsewhere for what did not come, and tells a few peers what we have.
+func (m *Machine) Tick(now time.Time) (a Actions) {
+	m.askElsewhere(now, &a)
+	m.trim(&a)
+	if !m.next.IsZero() && !now.Before(m.next) {
+		m.next = now.Add(m.cfg.Interval)
+		m.round(now, &a)
+	}
+	return m.done(now, a)
+}
+
+// Offer takes in an update of our own, already signed, and makes it known to everyone. It stands in
+// for our earlier update of the same skill. The caller numbers it with NextSeq.
+func (m *Machine) Offer(now time.Time, u *protocol.Update) (a Actions) {
+	switch {
+	case u.ID.Author != m.cfg.Self:
+		panic("exchange: offer of another's update")
+	case u.Model != m.cfg.Model:
+		panic("exchange: offer of an update of another model")
+	case u.ID.Seq <= m.seq:
+		panic("exchange: offer of a sequence that was used before")
+	}
+	m.seq = u.ID.Seq
+	m.accept(&a, m.author(m.cfg.Self), u)
+	m.hold(&a, u)
+	m.own(u)
+	m.say(&a, "", u)
+	m.log.Info("offer", "update", u.ID, "skill", u.Skill, "gain", u.Gain)
+	return m.done(now, a)
+}
+
+// Withdraw stops offering our update of a skill. Those who have it keep it.
+func (m *Machine) Withdraw(now time.Time, skill string) (a Actions) {
+	if e := m.skills[skillKey{m.cfg.Self, skill}]; e != nil {
+		m.letGo(&a, e)
+		m.log.Info("withdraw", "update", e.u.ID, "skill", skill)
+	}
+	return m.done(now, a)
+}
+
+// Judge records what an update that was handed out to be folded proved to be worth, in micro-nats
+// per event, and tells its author. Each is judged once; a second verdict is ignored.
+func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict, gain int64) (a Actions) {
+	if !m.tried(id) {
+		m.log.Warn("verdict on what is not on trial", "update", id, "verdict", v)
+		return m.done(now, a)
+	}
+	gain = clampGain(gain)
+	if e := m.live[id]; e != nil {
+		e.verdict, e.gain = v, gain
+	}
+	au := m.author(id.Author)
+	au.judge(v, gain)
+	m.log.Info("judge", "update", id, "verdict", v, "gain", gain)
+	if p := m.peer(id.Author); p != nil && p.reason == "" {
+		m.say(&a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
+	}
+	if au.shunned() {
+		m.shun(&a, au)
+	}
+	return m.done(now, a)
+}
+
+// NextSeq returns the sequence of our next update.
+func (m *Machine) NextSeq() uint64 { return m.seq + 1 }
+
+// done sets when a wants to be continued. The first round is due after half an interval to a whole
+// one, so that devices switched on together do not go on speaking together.
+func (m *Machine) done(now time.Time, a Actions) Actions {
+	if m.next.IsZero() {
+		half := int64(m.cfg.Interval / 2)
+		m.next = now.Add(time.Duration(half + m.cfg.Rand.Int64N(half+1)))
+	}
+	a.Wake = m.next
+	if !m.overdue.IsZero() && m.overdue.Before(a.Wake) {
+		a.Wake = m.overdue
+	}
+	return a
+}
+
+func (m *Machine) say(a *Actions, to protocol.PeerID, msg protocol.Message) {
+	a.Send = append(a.Send, protocol.Envelope{From: m.cfg.Self, To: to, Msg: msg})
+}
+
+func clampGain(g int64) int64 { return max(-maxGain, min(maxGain, g)) }

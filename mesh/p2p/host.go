@@ -133,9 +133,9 @@ func listenError(a ma.Multiaddr, err error) error {
 func listenAnywhere(h host.Host, s listener) error {
 	var err error
 	for range 16 {
-		any := ma.StringCast("/ip4/0.0.0.0/udp/0/quic-v1")
-		if err := s.AddListenAddr(any); err != nil {
-			return listenError(any, err)
+		zero := ma.StringCast("/ip4/0.0.0.0/udp/0/quic-v1")
+		if err := s.AddListenAddr(zero); err != nil {
+			return listenError(zero, err)
 		}
 		udp := h.Network().ListenAddresses()[0]
 		port, perr := udp.ValueForProtocol(ma.P_UDP)

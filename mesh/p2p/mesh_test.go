@@ -293,9 +293,9 @@ func TestOtherNetwork(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		a.Send(t.Context(), protocol.Envelope{Msg: &protocol.Hello{}})
 		time.Sleep(settle)
-		any := func(mesh.Event) bool { return true }
-		a.refuse("anything of another network", any)
-		b.refuse("anything of another network", any)
+		anything := func(mesh.Event) bool { return true }
+		a.refuse("anything of another network", anything)
+		b.refuse("anything of another network", anything)
 	})
 }
 

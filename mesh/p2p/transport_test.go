@@ -1,0 +1,251 @@
+package p2p
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"testing/iotest"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/hashicorp/memberlist"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/yanmesh/yan/mesh/meshtest"
+)
+
+func TestPlain(t *testing.T) {
+	ping, suspect := []byte{kindPing, 0x80}, []byte{kindSuspect, 0x81, 1}
+	compound := func(parts ...[]byte) []byte {
+		b := []byte{kindCompound, byte(len(parts))}
+		for _, p := range parts {
+			b = binary.BigEndian.AppendUint16(b, uint16(len(p)))
+		}
+		return append(b, bytes.Join(parts, nil)...)
+	}
+	crc := func(b []byte) []byte { return append([]byte{kindCRC, 1, 2, 3, 4}, b...) }
+	for _, b := range [][]byte{ping, suspect, compound(ping, suspect), crc(ping), crc(compound(suspect)), compound()} {
+		if !plain(b) {
+			t.Errorf("%x is refused", b)
+		}
+	}
+	for _, b := range [][]byte{
+		{9, 0x80},                     // compressed
+		{10, 0x80},                    // encrypted
+		{8, 'x'},                      // a user's
+		{kindPushPull, 0x80},          // not for packets
+		{244, 1, 'x', kindPing, 0x80}, // labelled
+		crc([]byte{9, 0x80}),
+		crc(crc(ping)),
+		compound(ping, []byte{9, 0x80}),
+		compound(compound(ping)),
+		compound(crc(ping)),
+		compound(ping, nil),
+		compound(ping)[:4],
+		append(compound(ping), 1),
+		{kindCompound},
+		{kindCompound, 200, 0},
+		{kindCRC, 1, 2, 3, 4},
+	} {
+		if plain(b) {
+			t.Errorf("%x is let through", b)
+		}
+	}
+}
+
+func FuzzPlain(f *testing.F) {
+	f.Add([]byte{kindCompound, 1, 0, 2, kindPing, 0x80})
+	f.Add([]byte{kindCRC, 1, 2, 3, 4, kindPing, 0x80})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 0 && plain(b) && (b[0] == 9 || b[0] == 244) {
+			t.Errorf("%x is let through", b)
+		}
+	})
+}
+
+// claim is the start of a push and pull, as memberlist writes it.
+func claim(t testing.TB, nodes, state int) []byte {
+	var b bytes.Buffer
+	b.WriteByte(kindPushPull)
+	err := codec.NewEncoder(&b, &codec.MsgpackHandle{}).Encode(struct {
+		Nodes        int
+		UserStateLen int
+		Join         bool
+	}{nodes, state, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A push and pull may not claim more than it can bring, and what was read to see that is not lost.
+func TestSyncHead(t *testing.T) {
+	rest := bytes.Repeat([]byte{0xab}, 500)
+	for _, n := range []int{0, 1, 100, syncNodes} {
+		all := append(claim(t, n, 0), rest...)
+		in := iotest.OneByteReader(bytes.NewReader(all))
+		head, err := syncHead(in)
+		if err != nil {
+			t.Fatalf("%d members: %v", n, err)
+		}
+		tail, _ := io.ReadAll(in)
+		if !bytes.Equal(append(head, tail...), all) {
+			t.Errorf("%d members: bytes were lost", n)
+		}
+	}
+	for _, b := range [][]byte{
+		claim(t, syncNodes+1, 0), claim(t, 1<<20, 0), claim(t, -1, 0), claim(t, 1, 1), claim(t, 1, 20<<20),
+		{}, {kindPushPull}, {kindPing, 0x80}, {9, 0x80}, {244, 1, 'x'},
+		append([]byte{kindPushPull}, bytes.Repeat([]byte{0x91}, 1<<20)...),
+		{kindPushPull, 0xdf, 0xff, 0xff, 0xff, 0xff},
+		{kindPushPull, 0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := syncHead(bytes.NewReader(b))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%.20x is let through", b)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+			t.Errorf("%.20x allocates %d bytes", b, got)
+		}
+	}
+}
+
+// readBytes claims memory for what has come, not for what was promised.
+func TestReadBytes(t *testing.T) {
+	all := make([]byte, 5*chunk+7)
+	rand.Read(all)
+	for _, n := range []int{1, 100, chunk, chunk + 1, 3 * chunk, len(all)} {
+		got, err := readBytes(iotest.HalfReader(bytes.NewReader(all)), n)
+		if err != nil || !bytes.Equal(got, all[:n]) || cap(got) != n {
+			t.Errorf("%d bytes: got %d with room for %d, %v", n, len(got), cap(got), err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := readBytes(bytes.NewReader(all[:100]), 1<<30); err != io.ErrUnexpectedEOF {
+		t.Errorf("a gigabyte that does not come: %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 2*chunk {
+		t.Errorf("a gigabyte that does not come allocates %d bytes", got)
+	}
+}
+
+func TestReadLength(t *testing.T) {
+	const most = 300
+	for n := range 1000 {
+		r := bufio.NewReader(bytes.NewReader(binary.AppendUvarint(nil, uint64(n))))
+		got, err := readLength(r, most)
+		if ok := n >= 1 && n <= most; ok != (err == nil) || ok && got != n || !ok && err != errFrame {
+			t.Errorf("%d: %d, %v", n, got, err)
+		}
+	}
+	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 9), {0xff, 0xff, 0xff, 0xff, 1}} {
+		if n, err := readLength(bufio.NewReader(bytes.NewReader(b)), 1<<30); err != errFrame {
+			t.Errorf("%x: %d, %v", b, n, err)
+		}
+	}
+	// What the stream does is not the peer's fault.
+	if _, err := readLength(bufio.NewReader(bytes.NewReader([]byte{0x80})), most); err != io.EOF {
+		t.Errorf("half a length: %v", err)
+	}
+}
+
+func TestMeta(t *testing.T) {
+	var addrs []ma.Multiaddr
+	for _, s := range []string{
+		"/ip4/192.0.2.1/udp/4001/quic-v1", "/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/udp/4001/quic-v1",
+	} {
+		addrs = append(addrs, ma.StringCast(s))
+	}
+	meta := appendMeta(nil, addrs, memberlist.MetaMaxSize)
+	got := parseMeta(meta)
+	if len(got) != len(addrs) {
+		t.Fatalf("%v became %v", addrs, got)
+	}
+	for i := range got {
+		if !got[i].Equal(addrs[i]) {
+			t.Errorf("%v became %v", addrs[i], got[i])
+		}
+	}
+	for n := range meta {
+		parseMeta(meta[:n])
+		if m := appendMeta(nil, addrs, n); n > 0 && len(m) > n {
+			t.Errorf("%d bytes where there is room for %d", len(m), n)
+		}
+	}
+	// What we would not dial at a stranger's word.
+	for _, s := range []string{"/dns4/example.org/tcp/1", "/unix/tmp/x", "/ip4/192.0.2.1/tcp/1/ws", "/ip4/192.0.2.1"} {
+		if got := parseMeta(appendMeta(nil, []ma.Multiaddr{ma.StringCast(s)}, memberlist.MetaMaxSize)); len(got) > 0 {
+			t.Errorf("%s is taken", s)
+		}
+	}
+}
+
+func FuzzMeta(f *testing.F) {
+	f.Add(appendMeta(nil, []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/udp/4001/quic-v1")}, 512))
+	f.Add([]byte{metaVersion, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got := parseMeta(b)
+		again := parseMeta(appendMeta(nil, got, 1<<20))
+		if len(got) != len(again) || len(got) > peerAddrs {
+			t.Fatalf("%v became %v", got, again)
+		}
+		for i := range got {
+			if !got[i].Equal(again[i]) {
+				t.Fatalf("%v became %v", got, again)
+			}
+		}
+	})
+}
+
+// Only a member that is what it says gets in.
+func TestNotifyAlive(t *testing.T) {
+	self, _ := peer.Decode(string(meshtest.ID(0)))
+	m := &members{self: self, strikes: newStrikes(quiet), here: make(map[peer.ID]bool)}
+	node := func(i int) *memberlist.Node {
+		id, err := peer.Decode(string(meshtest.ID(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ip, port := memberAddr(id)
+		return &memberlist.Node{Name: id.String(), Addr: ip, Port: uint16(port)}
+	}
+	if err := m.NotifyAlive(node(1)); err != nil {
+		t.Errorf("an honest member: %v", err)
+	}
+	for name, change := range map[string]func(*memberlist.Node){
+		"name":         func(n *memberlist.Node) { n.Name = "node-1" },
+		"another's":    func(n *memberlist.Node) { n.Name = node(2).Name },
+		"RSA":          func(n *memberlist.Node) { n.Name = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N" },
+		"address":      func(n *memberlist.Node) { n.Addr = net.IPv4(192, 0, 2, 1) },
+		"port":         func(n *memberlist.Node) { n.Port++ },
+		"talkative":    func(n *memberlist.Node) { n.Meta = make([]byte, memberlist.MetaMaxSize+1) },
+		"as a CID":     func(n *memberlist.Node) { id, _ := peer.Decode(n.Name); n.Name = peer.ToCid(id).String() },
+		"without name": func(n *memberlist.Node) { n.Name = "" },
+	} {
+		n := node(1)
+		change(n)
+		if m.NotifyAlive(n) == nil {
+			t.Errorf("%s: let in", name)
+		}
+	}
+	for i := range maxMembers {
+		id, _ := peer.Decode(node(i + 2).Name)
+		m.here[id] = true
+	}
+	if m.NotifyAlive(node(1)) == nil {
+		t.Error("let in, though it is full")
+	}
+	if err := m.NotifyAlive(node(2)); err != nil {
+		t.Errorf("one who is in already: %v", err)
+	}
+}

@@ -587,7 +587,7 @@ func TestNothingAllocates(t *testing.T) {
 
 func TestShortOperandsPanic(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
-		long, short := make([]float32, 64), make([]float32, 15, 15)
+		long, short := make([]float32, 64), make([]float32, 15)
 		ws := NewWorkspace()
 		for name, f := range map[string]func(){
 			"Gemm C":        func() { Gemm(ws, short, 4, long, 4, 1, long, 4, 1, 4, 4, 4, false) },

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // PutBlob keeps b under its SHA-256, which it returns. Bytes that are there already are not
@@ -22,11 +25,29 @@ func (s *Store) PutBlob(b []byte) (digest [32]byte, err error) {
 	if s.closed.Load() {
 		return digest, wrap("put blob", ErrClosed)
 	}
+	s.blobs.Lock()
+	defer s.blobs.Unlock()
 	path := s.blobPath(digest)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		return digest, wrap("put blob", syncDir(filepath.Dir(path)))
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return digest, wrap("put blob", err)
+		}
+	} else if err := s.writeFile(path, b); err != nil {
+		return digest, wrap("put blob", err)
 	}
-	return digest, wrap("put blob", s.writeFile(path, b))
+	return digest, wrap("put blob", s.undrop(digest))
+}
+
+// undrop takes back a DropBlob whose file is still there.
+func (s *Store) undrop(digest [32]byte) error {
+	dropped := false
+	if err := s.view(func(tx *bolt.Tx) error {
+		dropped = tx.Bucket(bucketDropped).Get(digest[:]) != nil
+		return nil
+	}); err != nil || !dropped {
+		return err
+	}
+	return s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketDropped).Delete(digest[:]) })
 }
 
 // Blob returns the bytes whose SHA-256 is digest: ErrNone if there are none, ErrDamaged if the
@@ -48,15 +69,57 @@ func (s *Store) Blob(digest [32]byte) ([]byte, error) {
 	return b, nil
 }
 
-// DropBlob forgets the bytes under digest. Dropping what is not there is no error.
+// DropBlob says that the bytes under digest are not needed by anything that comes after. A record
+// that is still in the log may need them when it is replayed, so Blob has them until the log has
+// moved on, which it does with the second Snapshot from here. Dropping what is not there is no error.
 func (s *Store) DropBlob(digest [32]byte) error {
 	if s.closed.Load() {
 		return wrap("drop blob", ErrClosed)
 	}
-	if err := os.Remove(s.blobPath(digest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s.blobs.Lock()
+	defer s.blobs.Unlock()
+	if _, err := os.Stat(s.blobPath(digest)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := s.update(func(tx *bolt.Tx) error {
+		seq := tx.Bucket(bucketLog).Sequence()
+		return tx.Bucket(bucketDropped).Put(digest[:], binary.BigEndian.AppendUint64(nil, seq))
+	}); err != nil {
 		return wrap("drop blob", err)
 	}
-	return nil
+	return wrap("drop blob", s.reap())
+}
+
+// reap removes the files of dropped bodies that no record in the log can refer to. The index
+// forgets of them last, so that a crash leaves no file behind. s.blobs is held, or nobody else is
+// there yet.
+func (s *Store) reap() error {
+	var free [][]byte
+	if err := s.view(func(tx *bolt.Tx) error {
+		oldest, _ := tx.Bucket(bucketLog).Cursor().First()
+		return tx.Bucket(bucketDropped).ForEach(func(digest, seq []byte) error {
+			if oldest == nil || bytes.Compare(seq, oldest) < 0 {
+				free = append(free, bytes.Clone(digest))
+			}
+			return nil
+		})
+	}); err != nil || len(free) == 0 {
+		return err
+	}
+	for _, d := range free {
+		path := filepath.Join(s.dir, blobDir, hex.EncodeToString(d))
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return s.update(func(tx *bolt.Tx) error {
+		for _, d := range free {
+			if err := tx.Bucket(bucketDropped).Delete(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Blobs lists what PutBlob put and DropBlob did not drop, sorted.
@@ -69,10 +132,16 @@ func (s *Store) Blobs() ([][32]byte, error) {
 		return nil, wrap("blobs", err)
 	}
 	var out [][32]byte
-	for _, e := range entries {
-		if d, ok := parseDigest(e.Name()); ok && e.Type().IsRegular() {
-			out = append(out, d)
+	if err := s.view(func(tx *bolt.Tx) error {
+		dropped := tx.Bucket(bucketDropped)
+		for _, e := range entries {
+			if d, ok := parseDigest(e.Name()); ok && e.Type().IsRegular() && dropped.Get(d[:]) == nil {
+				out = append(out, d)
+			}
 		}
+		return nil
+	}); err != nil {
+		return nil, wrap("blobs", err)
 	}
 	slices.SortFunc(out, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
 	return out, nil

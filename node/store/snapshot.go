@@ -187,7 +187,14 @@ func (s *Store) Snapshot(write func(io.Writer) error) error {
 		s.removeUncounted(made)
 		return wrap("snapshot", err)
 	}
-	return wrap("snapshot", s.count(made))
+	if err := s.count(made); err != nil {
+		return wrap("snapshot", err)
+	}
+	// The snapshot stands whatever becomes of this, and the next one tries again.
+	s.blobs.Lock()
+	defer s.blobs.Unlock()
+	_ = s.reap()
+	return nil
 }
 
 // count makes a snapshot the newest, in one transaction with what follows for the log.

@@ -80,6 +80,9 @@ type Store struct {
 	broken atomic.Pointer[error]
 	closed atomic.Bool
 
+	// blobs is held while bodies come and go, so that one that is put again is not removed.
+	blobs sync.Mutex
+
 	// snapshotting is held for the length of a Snapshot: there is one at a time.
 	snapshotting sync.Mutex
 
@@ -134,6 +137,9 @@ func (s *Store) open(opt Options) error {
 	if err != nil {
 		return err
 	}
+	if err := s.reap(); err != nil {
+		return err
+	}
 	return s.loadKey(opt.Rand)
 }
 
@@ -171,6 +177,10 @@ func removeTemps(dir string) error {
 var (
 	bucketLog  = []byte("log")
 	bucketMeta = []byte("meta")
+
+	// bucketDropped has the digests of bodies that DropBlob was called for, each with the number of
+	// the last record then.
+	bucketDropped = []byte("dropped")
 )
 
 // mend is what to do about an index that is beyond use.
@@ -217,7 +227,7 @@ func (s *Store) openIndex() (fresh bool, err error) {
 		} else if info.Size() < tx.Size() {
 			return fmt.Errorf("%s is %w: it has %d bytes of %d: %s", indexFile, ErrDamaged, info.Size(), tx.Size(), mend)
 		}
-		if tx.Bucket(bucketLog) == nil || tx.Bucket(bucketMeta) == nil {
+		if tx.Bucket(bucketLog) == nil || tx.Bucket(bucketMeta) == nil || tx.Bucket(bucketDropped) == nil {
 			return fmt.Errorf("%s is %w or another program's: %s", indexFile, ErrDamaged, mend)
 		}
 		return nil
@@ -238,7 +248,7 @@ func (s *Store) makeIndex(path string) error {
 		return err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketLog, bucketMeta} {
+		for _, name := range [][]byte{bucketLog, bucketMeta, bucketDropped} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}

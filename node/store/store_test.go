@@ -437,6 +437,47 @@ func TestBlobs(t *testing.T) {
 	wantError(t, err, ErrNone, hex.EncodeToString(d[:4]))
 }
 
+// A dropped body stays for as long as a record may need it: through a restart, and until the
+// snapshot that the node could have to fall back to is later than the drop.
+func TestDroppedBlobOutlivesTheLog(t *testing.T) {
+	s := open(t, t.TempDir())
+	put := func(body string) [32]byte {
+		t.Helper()
+		d, err := s.PutBlob([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d, back := put("dropped"), put("put again")
+	fill(t, s, 1, 1) // says to fold the body, say
+	for _, b := range [][32]byte{d, back} {
+		if err := s.DropBlob(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("put again")
+	fill(t, s, 2, 2)
+	for stage := range 3 {
+		if list, err := s.Blobs(); err != nil || !slices.Equal(list, [][32]byte{back}) {
+			t.Errorf("stage %d: listed %x, %v", stage, list, err)
+		}
+		s = reopen(t, s)
+		_, err := s.Blob(d)
+		if stage < 2 && err != nil {
+			t.Errorf("stage %d: a record may need it: %v", stage, err)
+		}
+		if stage == 2 {
+			wantError(t, err, ErrNone)
+		}
+		if b, err := s.Blob(back); err != nil || string(b) != "put again" {
+			t.Errorf("stage %d: %q, %v", stage, b, err)
+		}
+		snap(t, s, fmt.Sprint("stage ", stage))
+		fill(t, s, uint64(stage)+3, uint64(stage)+3)
+	}
+}
+
 func TestClosed(t *testing.T) {
 	s := open(t, t.TempDir())
 	for range 2 {

@@ -198,10 +198,18 @@ func (m *Machine) Ledger() []Standing {
 
 // own begins the account of an update of our own.
 func (m *Machine) own(u *protocol.Update) {
-	m.worth = append(m.worth, &worth{seq: u.ID.Seq, skill: u.Skill})
+	i, found := m.findWorth(u.ID.Seq)
+	if found {
+		return
+	}
+	m.worth = slices.Insert(m.worth, i, &worth{seq: u.ID.Seq, skill: u.Skill})
 	if len(m.worth) > maxOwnWorth {
 		m.worth = slices.Delete(m.worth, 0, 1)
 	}
+}
+
+func (m *Machine) findWorth(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(m.worth, seq, func(w *worth, seq uint64) int { return cmp.Compare(w.seq, seq) })
 }
 
 // hearAnswer notes what p found an update of ours to be worth. If it says so again, the last counts.
@@ -209,9 +217,7 @@ func (m *Machine) hearAnswer(p *peer, an *protocol.Answer) {
 	if an.ID.Author != m.cfg.Self {
 		return
 	}
-	i, found := slices.BinarySearchFunc(m.worth, an.ID.Seq, func(w *worth, seq uint64) int {
-		return cmp.Compare(w.seq, seq)
-	})
+	i, found := m.findWorth(an.ID.Seq)
 	if !found {
 		return
 	}

@@ -109,7 +109,7 @@ func (m *Machine) accept(a *Actions, au *author, u *protocol.Update) bool {
 // recover takes in an update of our own that we knew nothing of: our state was lost, and others kept
 // what we had said. It is not folded, but what we say next has to come after it.
 func (m *Machine) recover(a *Actions, u *protocol.Update) {
-	m.seq = u.ID.Seq
+	m.seq = max(m.seq, u.ID.Seq)
 	m.log.Warn("an update of our own that we had forgotten", "update", u.ID, "skill", u.Skill)
 	if m.accept(a, m.author(m.cfg.Self), u) {
 		m.hold(a, u)

@@ -90,10 +90,6 @@ func (m *Machine) assign(now time.Time, w *want, p *peer) {
 // known reports whether there is no use in asking for an update: it is held, was superseded or had
 // its chance before, or its author is shunned.
 func (m *Machine) known(id protocol.UpdateID) bool {
-	if id.Author == m.cfg.Self {
-		// An update of ours that we do not know of comes from before we lost our state.
-		return id.Seq <= m.seq
-	}
 	if m.live[id] != nil {
 		return true
 	}

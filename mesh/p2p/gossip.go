@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -18,6 +20,9 @@ const (
 	gossipRPC   = 256 << 10            // bytes of what gossipsub sends at once
 	sayChecks   = 64                   // messages checked at once
 	newsChecks  = 64                   // announcements checked, and waiting to be fetched, at once
+	speakers    = 1024                 // peers whose rate we know
+	speakRate   = 10                   // messages a second that we take from one of them
+	speakBurst  = 200                  // messages that may come at once
 )
 
 // gossip is what is said to everyone, on two topics: messages that travel
@@ -32,6 +37,9 @@ type gossip struct {
 	fault  func(peer.ID, error)
 
 	say, news topic
+
+	mu    sync.Mutex // guards rates
+	rates *simplelru.LRU[peer.ID, *pace]
 }
 
 type topic struct {
@@ -42,6 +50,7 @@ type topic struct {
 // newGossip joins both topics. What it starts ends with ctx.
 func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, t *tasks, b *bodies) (*gossip, error) {
 	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault}
+	g.rates, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil) // the only error is a size of zero
 	ps, err := pubsub.NewGossipSub(ctx, h,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithMaxMessageSize(gossipRPC),
@@ -126,7 +135,7 @@ func (g *gossip) checkSaid(_ context.Context, from peer.ID, m *pubsub.Message) p
 	if from == g.self {
 		return pubsub.ValidationAccept
 	}
-	msg, result := g.decode(from, m.Data)
+	msg, result := g.decode(from, m)
 	if result != pubsub.ValidationAccept {
 		return result
 	}
@@ -141,7 +150,7 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 	if from == g.self {
 		return pubsub.ValidationAccept
 	}
-	msg, result := g.decode(from, m.Data)
+	msg, result := g.decode(from, m)
 	if result != pubsub.ValidationAccept {
 		return result
 	}
@@ -170,11 +179,14 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 
 var errMisplaced = errors.New("p2p: a message on the wrong topic")
 
-func (g *gossip) decode(from peer.ID, frame []byte) (protocol.Message, pubsub.ValidationResult) {
-	if len(frame) > gossipFrame {
+func (g *gossip) decode(from peer.ID, m *pubsub.Message) (protocol.Message, pubsub.ValidationResult) {
+	if len(m.Data) > gossipFrame {
 		return nil, g.reject(from, protocol.ErrTooLong)
 	}
-	msg, err := protocol.Decode(frame)
+	if !g.may(m.GetFrom(), time.Now()) {
+		return nil, pubsub.ValidationIgnore
+	}
+	msg, err := protocol.Decode(m.Data)
 	switch {
 	case errors.Is(err, protocol.ErrUnknown):
 		return nil, pubsub.ValidationIgnore
@@ -182,6 +194,19 @@ func (g *gossip) decode(from peer.ID, frame []byte) (protocol.Message, pubsub.Va
 		return nil, g.reject(from, err)
 	}
 	return msg, pubsub.ValidationAccept
+}
+
+// may reports whether the peer may say one more thing to everyone. One that never stops is passed on
+// by nobody, and so does not drown the others.
+func (g *gossip) may(speaker peer.ID, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p, ok := g.rates.Get(speaker)
+	if !ok {
+		p = &pace{rate: speakRate, burst: speakBurst}
+		g.rates.Add(speaker, p)
+	}
+	return p.allow(now)
 }
 
 func (g *gossip) reject(from peer.ID, why error) pubsub.ValidationResult {

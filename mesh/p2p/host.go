@@ -89,7 +89,7 @@ func joinPeers(lines []string) ([]peer.AddrInfo, error) {
 		}
 		at, id := peer.SplitAddr(a)
 		if id == "" || !carries(at) {
-			return nil, fmt.Errorf("p2p: cannot join %q: it is no address like /ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3KooW...", line)
+			return nil, fmt.Errorf("p2p: cannot join %q: it is no address like /ip4/192.0.2.1/udp/4001/quic-v1/p2p/ID", line)
 		}
 		addrs = append(addrs, a)
 	}

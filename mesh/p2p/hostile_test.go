@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,9 +243,9 @@ func TestFalseNews(t *testing.T) {
 				all := w.nodes(4)
 				e := w.evil(9, 2)
 				frame, body := lie()
-				asked := 0
+				var asked atomic.Int32
 				e.SetStreamHandler(p.body, func(s network.Stream) {
-					asked++
+					asked.Add(1)
 					s.Write(binary.BigEndian.AppendUint32(nil, uint32(len(body))))
 					s.Write(body)
 					s.Close()
@@ -278,7 +279,7 @@ func TestFalseNews(t *testing.T) {
 						}
 					}
 				}
-				if name == "body" && asked == 0 {
+				if name == "body" && asked.Load() == 0 {
 					t.Error("nobody asked for the body")
 				}
 				goOn(t, all)

@@ -76,7 +76,8 @@ func (n *node) expect(kind mesh.EventKind, who protocol.PeerID, within time.Dura
 			}
 			n.seen = append(n.seen, ev)
 		case <-late:
-			n.t.Fatalf("%s: not within %v: %s %v; but: %v", n.Self().Short(), within, who.Short(), kind, n.seen)
+			n.t.Fatalf("%s: not within %v: %s %v; but: %v",
+				n.Self().Short(), within, who.Short(), kind, n.seen[max(0, len(n.seen)-20):])
 		}
 	}
 }
@@ -166,6 +167,45 @@ func TestSendDoesNotBlock(t *testing.T) {
 		}
 		if waited := time.Since(began); waited > 0 {
 			t.Errorf("Send took %v", waited)
+		}
+	})
+}
+
+// Someone who never stops talking does not drown the others, in either way of talking.
+func TestFlood(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(3)
+		time.Sleep(settle)
+		quiet := &protocol.Hello{Agent: "quiet"}
+		if err := all[1].Send(t.Context(), protocol.Envelope{Msg: quiet}); err != nil {
+			t.Fatal(err)
+		}
+		const n = 5000
+		for i := range n {
+			m := &protocol.Answer{ID: protocol.UpdateID{Author: all[2].Self(), Seq: uint64(i + 1)}, Verdict: protocol.Folded}
+			if err := all[2].Send(t.Context(), protocol.Envelope{Msg: m}); err != nil {
+				t.Fatal(err)
+			}
+			all[2].Send(t.Context(), protocol.Envelope{To: all[0].Self(), Msg: m}) // as much as its queue takes
+			time.Sleep(time.Millisecond)
+			if i%500 == 0 {
+				all[0].read()
+			}
+		}
+		all[0].expect(mesh.Heard, all[1].Self(), time.Second)
+		all[0].refuse("a leave", func(ev mesh.Event) bool { return ev.Kind == mesh.Left })
+		fromLoud := 0
+		for _, ev := range all[0].seen {
+			if ev.Peer == all[2].Self() {
+				fromLoud++
+			}
+		}
+		seconds := n / 1000
+		if most := speakBurst + sayBurst + (speakRate+sayRate)*(seconds+1); fromLoud > most || fromLoud < speakBurst {
+			t.Errorf("%d messages came through, at most %d should", fromLoud, most)
+		}
+		if all[0].ignores(2) {
+			t.Error("ignored for talking")
 		}
 	})
 }
@@ -305,18 +345,25 @@ const settle = 5 * time.Second
 // refuse fails if bad holds of an event that was not expected.
 func (n *node) refuse(what string, bad func(mesh.Event) bool) {
 	n.t.Helper()
-	for {
-		select {
-		case ev := <-n.Events():
-			n.seen = append(n.seen, ev)
-			continue
-		case <-time.After(time.Millisecond):
-		}
-		break
-	}
+	n.read()
 	for _, ev := range n.seen {
 		if bad(ev) {
 			n.t.Errorf("%s: %s: %v", n.Self().Short(), what, ev)
+		}
+	}
+}
+
+// read takes in what has happened.
+func (n *node) read() {
+	for {
+		select {
+		case ev, ok := <-n.Events():
+			if !ok {
+				return
+			}
+			n.seen = append(n.seen, ev)
+		case <-time.After(time.Millisecond):
+			return
 		}
 	}
 }

@@ -53,7 +53,7 @@ func hear(ctx context.Context, s network.Stream, fault func(peer.ID, error), hea
 	from := s.Conn().RemotePeer()
 	in := &steady{Stream: s}
 	r := bufio.NewReader(in)
-	pace := newPace(time.Now())
+	pace := pace{rate: sayRate, burst: sayBurst}
 	for {
 		in.wait = sayIdle
 		n, err := readLength(r, protocol.MaxFrame)
@@ -97,30 +97,4 @@ func readMessage(r io.Reader, n int) (protocol.Message, error) {
 		return u, u.Verify()
 	}
 	return msg, nil
-}
-
-// pace is a leaky bucket: it lets sayBurst events pass, and then sayRate a second.
-type pace struct{ empty time.Time } // when the bucket will be
-
-func newPace(now time.Time) *pace { return &pace{empty: now} }
-
-// wait counts one event and waits if there were too many. It reports whether
-// ctx is still going on.
-func (p *pace) wait(ctx context.Context) bool {
-	const each = time.Second / sayRate
-	now := time.Now()
-	if p.empty.Before(now) {
-		p.empty = now
-	}
-	p.empty = p.empty.Add(each)
-	over := p.empty.Sub(now) - sayBurst*each
-	if over <= 0 {
-		return ctx.Err() == nil
-	}
-	select {
-	case <-time.After(over):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -55,7 +55,7 @@ func limit(k Kind) int {
 // refuse is refused here too, with the same error.
 func Encode(m Message) ([]byte, error) {
 	if err := check(m); err != nil {
-		return nil, fmt.Errorf("%w: encode %v", err, m.Kind())
+		return nil, fmt.Errorf("%w: encode %T", err, m)
 	}
 	var buf bytes.Buffer
 	if u, ok := m.(*Update); ok {

@@ -209,7 +209,8 @@ func (w *world) send(from, to *node, msg protocol.Message) {
 	}
 	for _, d := range late {
 		w.seq++
-		w.queue = append(w.queue, delivery{w.now.Add(d), w.seq, to, mesh.Event{Kind: mesh.Heard, Peer: from.cfg.Self, Msg: msg}})
+		ev := mesh.Event{Kind: mesh.Heard, Peer: from.cfg.Self, Msg: msg}
+		w.queue = append(w.queue, delivery{w.now.Add(d), w.seq, to, ev})
 	}
 }
 

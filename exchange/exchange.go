@@ -109,6 +109,9 @@ func New(cfg Config) *Machine {
 	if cfg.Self == "" || cfg.Rand == nil {
 		panic("exchange: Config.Self and Config.Rand are required")
 	}
+	if len(cfg.Agent) > protocol.MaxAgent {
+		panic("exchange: Config.Agent is too long")
+	}
 	if cfg.Interval == 0 {
 		cfg.Interval = 15 * time.Second
 	}
@@ -187,6 +190,9 @@ func (m *Machine) Withdraw(now time.Time, skill string) (a Actions) {
 // Judge records what an update that was handed out to be folded proved to be worth, in micro-nats
 // per event, and tells its author. Each is judged once; a second verdict is ignored.
 func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict, gain int64) (a Actions) {
+	if v < protocol.Folded || v > protocol.Harmful {
+		panic("exchange: no such verdict")
+	}
 	if !m.tried(id) {
 		m.log.Warn("verdict on what is not on trial", "update", id, "verdict", v)
 		return m.done(now, a)

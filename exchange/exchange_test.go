@@ -529,3 +529,67 @@ func TestNoFloats(t *testing.T) {
 		t.Fatal("no files")
 	}
 }
+
+// Whatever frames come, one after another from two peers, nothing is held or folded that its author
+// did not sign, and whatever is said in return can be said.
+func FuzzHear(f *testing.F) {
+	var good []byte
+	for _, msg := range []protocol.Message{
+		&protocol.Hello{Version: 1, Model: model}, makeUpdate("b", 1, "music", 20, 0), makeUpdate("b", 3, "music", 20, 0),
+		&protocol.Have{IDs: []protocol.UpdateID{{Author: id("b"), Seq: 2}}}, &makeUpdate("b", 2, "news", 20, 0).Announce,
+		&protocol.Want{IDs: []protocol.UpdateID{{Author: id("a"), Seq: 1}}}, &protocol.Want{},
+		&protocol.Answer{ID: protocol.UpdateID{Author: id("a"), Seq: 1}, Verdict: protocol.Folded, Gain: 1},
+	} {
+		b, err := protocol.Encode(msg)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(append([]byte{byte(len(b)), byte(len(b) >> 8)}, b...))
+		good = append(append(good, byte(len(b)), byte(len(b)>>8)), b...)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, say := quiet(nil)
+		m.Offer(genesis, makeUpdate("a", 1, "own", 20, 0))
+		now := genesis
+		for _, name := range []string{"b", "c"} {
+			m.Handle(now, mesh.Event{Kind: mesh.Joined, Peer: id(name)})
+		}
+		for i := 0; len(b) >= 2; i++ {
+			n := min(int(b[0])|int(b[1])<<8, len(b)-2)
+			msg, err := protocol.Decode(b[2 : 2+n])
+			b = b[2+n:]
+			if err != nil {
+				continue
+			}
+			now = now.Add(time.Second)
+			for _, a := range []Actions{say(now, id([]string{"b", "c"}[i%2]), msg), m.Tick(now)} {
+				for _, u := range a.Fold {
+					if err := u.Verify(); err != nil || u.Model != model {
+						t.Fatalf("folds %v: %v", u, err)
+					}
+				}
+				for _, e := range a.Send {
+					if _, err := protocol.Encode(e.Msg); err != nil {
+						t.Fatalf("says %v: %v", e, err)
+					}
+				}
+			}
+		}
+		state, err := m.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _ := quiet(nil)
+		if err := again.Restore(state, func(d protocol.Digest) ([]byte, bool) {
+			for _, e := range m.live {
+				if e.u.Digest == d {
+					return e.u.Body, true
+				}
+			}
+			return nil, false
+		}); err != nil || !slices.Equal(again.Held(), m.Held()) {
+			t.Fatalf("restored: %v, holds %v, want %v", err, again.Held(), m.Held())
+		}
+	})
+}

@@ -97,7 +97,6 @@ type world struct {
 	queue []delivery
 	seq   int
 	log   strings.Builder
-	cuts  map[[2]string]bool
 	here  map[[2]string]bool // who sees whom
 
 	// fate says when a message arrives, once for each copy; nil means once, now.
@@ -105,7 +104,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{now: genesis, cuts: map[[2]string]bool{}, here: map[[2]string]bool{}}
+	return &world{now: genesis, here: map[[2]string]bool{}}
 }
 
 func (w *world) printf(format string, args ...any) {

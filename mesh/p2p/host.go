@@ -29,12 +29,9 @@ import (
 // and does nothing that we did not ask for.
 func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
 	quieten(c.Log)
-	if len(c.Key) != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("p2p: the key has %d bytes, an ed25519 private key has %d", len(c.Key), ed25519.PrivateKeySize)
-	}
-	key, err := crypto.UnmarshalEd25519PrivateKey(c.Key)
+	options, err := hostOptions(c.Key, s)
 	if err != nil {
-		return nil, fmt.Errorf("p2p: key: %w", err)
+		return nil, err
 	}
 	listen, err := listenAddrs(c.Listen)
 	if err != nil {
@@ -44,18 +41,12 @@ func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(
-		libp2p.Identity(key),
+	h, err := libp2p.New(append(options,
 		libp2p.NoListenAddrs, // see listenOn
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.ResourceManager(limits),
-		libp2p.ConnectionGater(s),
-		libp2p.UserAgent("yan"),
-		libp2p.DisableRelay(),
-		libp2p.DisableMetrics(),
-		libp2p.Ping(false),
-	)
+	)...)
 	if err != nil {
 		limits.Close()
 		return nil, fmt.Errorf("p2p: host: %w", err)
@@ -65,6 +56,29 @@ func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// hostOptions are those that do not depend on the network under the host.
+func hostOptions(private ed25519.PrivateKey, s *strikes) ([]libp2p.Option, error) {
+	if len(private) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("p2p: the key has %d bytes, an ed25519 private key has %d", len(private), ed25519.PrivateKeySize)
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("p2p: key: %w", err)
+	}
+	return []libp2p.Option{
+		libp2p.Identity(key),
+		libp2p.ConnectionGater(s),
+		libp2p.UserAgent("yan"),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.Ping(false),
+		// After a hundred dials that failed, libp2p takes UDP or IPv6 for dead and stops dialling. We
+		// look for peers that are away, for days if need be, so failure says nothing of the network.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
+	}, nil
 }
 
 func listenAddrs(lines []string) ([]ma.Multiaddr, error) {

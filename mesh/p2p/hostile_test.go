@@ -124,6 +124,9 @@ func TestGarbage(t *testing.T) {
 				if !all[0].ignores(9) {
 					t.Error("not ignored")
 				}
+				if len(all[0].host.Network().ConnsToPeer(e.ID())) > 0 {
+					t.Error("ignored, and still connected")
+				}
 				if s, err := e.write(p.say, frameOf([]byte("again"))); err == nil {
 					if _, err := s.Read(make([]byte, 1)); err == nil || err == io.EOF {
 						t.Errorf("a stream of a peer that is ignored: %v", err)

@@ -293,7 +293,7 @@ func TestBook(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		kept := new(keptBook)
 		a := w.node(1, Config{Book: kept}) // joins through peer 0, who is not there
-		time.Sleep(time.Minute)
+		time.Sleep(time.Hour)
 		b := w.node(0, Config{})
 		a.expect(mesh.Joined, b.Self(), 30*time.Second)
 		if err := a.Close(); err != nil {
@@ -336,6 +336,9 @@ func TestOtherNetwork(t *testing.T) {
 		anything := func(mesh.Event) bool { return true }
 		a.refuse("anything of another network", anything)
 		b.refuse("anything of another network", anything)
+		if n := len(a.host.Network().Peers()) + len(b.host.Network().Peers()); n > 0 {
+			t.Error("they stay connected")
+		}
 	})
 }
 

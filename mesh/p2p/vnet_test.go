@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	quict "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -96,12 +95,11 @@ func (w *world) host(i int, s *strikes) host.Host {
 			return &wire{w.sim.NewEndpoint(a, w.link), w, a.IP.String()}, nil
 		}),
 	}
-	key, err := crypto.UnmarshalEd25519PrivateKey(meshtest.Key(i))
+	options, err := hostOptions(meshtest.Key(i), s)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h, err := libp2p.New(
-		libp2p.Identity(key),
+	h, err := libp2p.New(append(options,
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)),
 		libp2p.Transport(quict.NewTransport),
 		libp2p.QUICReuse(func(l fx.Lifecycle, k quic.StatelessResetKey, t quic.TokenGeneratorKey, _ ...quicreuse.Option) (*quicreuse.ConnManager, error) {
@@ -111,11 +109,9 @@ func (w *world) host(i int, s *strikes) host.Host {
 			}
 			return m, err
 		}),
-		libp2p.ConnectionGater(s),
-		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.Ping(false),
 		libp2p.DisableIdentifyAddressDiscovery(), // else virtual time stalls
 		libp2p.ResourceManager(&network.NullResourceManager{}),
-	)
+	)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

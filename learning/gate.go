@@ -7,13 +7,14 @@ import (
 
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
 )
 
 // GateConfig says how gates are solved. Zero fields take the values in brackets.
 type GateConfig struct {
 	// Firing is the share of protected background contexts on which a bank may open [0.01].
 	Firing float64
-	// Ridge is added to the covariance, as a share of its mean variance [0.05].
+	// Ridge is added to the covariance, as a share of its mean variance [0.3].
 	Ridge float64
 	// Home is the share of a background group that has to look like the bank's own context for the
 	// bank to count as a refinement of that group, which then needs no protection from it [0.3].
@@ -25,7 +26,7 @@ func (c GateConfig) withDefaults() GateConfig {
 		c.Firing = 0.01
 	}
 	if c.Ridge == 0 {
-		c.Ridge = 0.05
+		c.Ridge = 0.3
 	}
 	if c.Home == 0 {
 		c.Home = 0.3
@@ -65,7 +66,9 @@ func SolveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 	var rep GateReport
 	for {
 		protected := func(i int) bool { return !home[bg.Group[i]] }
-		rest := moments(ws, bg.Samples, dim, protected)
+		// The direction comes from one half of the background and the threshold from the other: in so many
+		// dimensions a threshold on the samples that a direction was fitted to would promise too much.
+		rest := moments(ws, bg.Samples, dim, func(i int) bool { return protected(i) && !held(i) })
 		if rest.n == 0 { // the bank refines everything the base knows
 			g = model.Gate{Weight: make([]float32, dim), Theta: -1, Span: 1}
 			rep = GateReport{Open: 1, Homes: groups(home)}
@@ -88,13 +91,16 @@ func SolveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 		for i := range bg.Group {
 			s := project64(w, bg.Samples[i*dim:(i+1)*dim])
 			byGroup[bg.Group[i]] = append(byGroup[bg.Group[i]], s)
-			if protected(i) {
+			if protected(i) && held(i) {
 				background = append(background, s)
 			}
 		}
 		mine := make([]float64, n)
 		for i := range n {
 			mine[i] = project64(w, samples[i*dim:(i+1)*dim])
+		}
+		if len(background) == 0 {
+			background = append(background, byGroup[bg.Group[0]]...)
 		}
 		slices.Sort(background)
 		slices.Sort(mine)
@@ -156,6 +162,9 @@ func SolveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 	g.OwnBias = float32(-self / 2)
 	return g, rep, nil
 }
+
+// held says which background samples thresholds are taken from: every other stretch of the survey.
+func held(i int) bool { return i/surveyTake%2 == 1 }
 
 func groups[V any](m map[int32]V) []int32 {
 	var ks []int32
@@ -278,9 +287,9 @@ func solve(l, b []float64, n int) []float64 {
 	return x
 }
 
-// Survey reads texts that a base knows and returns a sample of the evidence they leave, about n
-// samples in all spread evenly over each text, in groups of alike contexts (k-means with fixed starts).
-func Survey(m *model.Model, texts [][]byte, n, perText int) (*model.Background, error) {
+// Survey reads from texts that a base knows and returns a sample of the evidence they leave: n samples
+// in all, spread evenly over each text, in groups of alike contexts (k-means with fixed starts).
+func Survey(m *model.Model, texts [][]byte, n, groupsPerText int) (*model.Background, error) {
 	dim := m.Config.ContextSize()
 	bg := &model.Background{}
 	group := int32(0)
@@ -292,27 +301,46 @@ func Survey(m *model.Model, texts [][]byte, n, perText int) (*model.Background, 
 		for i := range samples { // as the checkpoint will keep them
 			samples[i] = float32(math.RoundToEven(float64(samples[i])/model.Int8Step)) * model.Int8Step
 		}
-		label := cluster(samples, dim, perText)
-		for _, k := range label {
+		for _, k := range cluster(samples, dim, groupsPerText) {
 			bg.Group = append(bg.Group, group+k)
 		}
 		bg.Samples = append(bg.Samples, samples...)
-		group += int32(perText)
+		group += int32(groupsPerText)
 	}
 	return bg, nil
 }
 
-// sampleEvidence reads a text as one stream and takes n evenly spread samples of the evidence.
+// Evidence is taken from stretches of a text: a long past comes first, so that slow channels know it too.
+const (
+	surveyLead = 2048 // bytes read before the first sample of a stretch
+	surveyStep = 512  // bytes between samples
+	surveyTake = 8    // samples of a stretch
+)
+
+// sampleEvidence takes about n samples of the evidence that a text leaves, from stretches spread over it.
 func sampleEvidence(m *model.Model, text []byte, n int) []float32 {
 	var out []float32
-	var t model.Tape
-	t.LastOnly = true
-	s := m.NewState()
+	t := model.Tape{ContextOnly: true}
 	dim := m.Config.ContextSize()
-	step := max(len(text)/max(n, 1), 1)
-	for i := 0; i+step <= len(text) && i/step < n; i += step {
-		m.Forward(s, events(text[i:i+step]), &t)
-		out = append(out, t.Context[(t.N-1)*dim:t.N*dim]...)
+	length := surveyLead + surveyTake*surveyStep
+	stretches := max((n+surveyTake-1)/surveyTake, 1)
+	for k := range stretches {
+		from := 0
+		if len(text) > length {
+			from = (len(text) - length) * k / max(stretches-1, 1)
+		} else if k > 0 {
+			break
+		}
+		part := text[from:min(from+length, len(text))]
+		lead := min(surveyLead, len(part)/2)
+		s := m.NewState()
+		if lead > 0 {
+			m.Forward(s, sense.Text(part[:lead]), &t)
+		}
+		for at := lead; at < len(part); at += surveyStep {
+			m.Forward(s, sense.Text(part[at:min(at+surveyStep, len(part))]), &t)
+			out = append(out, t.Context[(t.N-1)*dim:t.N*dim]...)
+		}
 	}
 	return out
 }

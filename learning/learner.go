@@ -25,7 +25,7 @@ type Config struct {
 	MaxSkills int     // skills grown on this device by itself; beyond them the nearest one is widened [8]
 	Reservoir int     // samples of a skill's context that are kept [128]
 	Recent    int     // own recent events kept to judge what others offer [4096]
-	Harm      float64 // nats an event by which a fold may worsen own recent events [0.002]
+	Harm      float64 // nats an event by which a fold may worsen own recent events [0.01]
 	Gate      GateConfig
 	Seed      uint64 // all chance comes from here
 }
@@ -48,7 +48,7 @@ func (c Config) withDefaults(base model.Config) Config {
 		c.Rate = 0.002
 	}
 	if c.Harm == 0 {
-		c.Harm = 0.002
+		c.Harm = 0.01
 	}
 	c.Gate = c.Gate.withDefaults()
 	return c

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/yanmesh/yan/learning/gradient"
@@ -313,6 +314,43 @@ func (t *Trainer) balance(total int) (active float64) {
 	return float64(fired) / float64(total*c.Sections*c.Layers)
 }
 
+// Calibrate moves each layer's biases together, so that the share of sections active on a sample of the
+// training data is the target exactly. The controller only holds it in the long run; call this once,
+// when training is done.
+func (t *Trainer) Calibrate() {
+	c := t.cfg.Model
+	if c.Alpha >= 1 {
+		return // a budgeted sparsemax does not move with its scores
+	}
+	var tape model.Tape
+	const lead, take, stretches = 512, 256, 48
+	for i := range t.model.Layers {
+		var margin []float32 // by how much each section cleared the floor, or missed it
+		for k := range stretches {
+			text := t.sources[k%len(t.sources)].Text
+			from := max(len(text)-lead-take, 0) * (k / len(t.sources)) / max(stretches/len(t.sources)-1, 1)
+			part := sense.Text(text[from:min(from+lead+take, len(text))])
+			at := max(len(part)-take, 0)
+			s := t.model.NewState()
+			t.model.Forward(s, part[:at], &tape)
+			t.model.Forward(s, part[at:], &tape)
+			lt := &tape.Layers[i]
+			for p := range tape.N {
+				for _, z := range lt.Z[p*c.Sections : (p+1)*c.Sections] {
+					margin = append(margin, z-c.Alpha*lt.Tau[p])
+				}
+			}
+		}
+		slices.Sort(margin)
+		at := len(margin) - int(float64(len(margin))*float64(c.Active)/float64(c.Sections))
+		// All biases and with them τ move by δ: a section clears the floor if its margin + (1−α)δ > 0.
+		delta := -margin[min(at, len(margin)-1)] / (1 - c.Alpha)
+		for s := range t.model.Layers[i].Bias {
+			t.model.Layers[i].Bias[s] += delta
+		}
+	}
+}
+
 // trainState is what a saved training remembers beside its tensors.
 type trainState struct {
 	Config  TrainConfig
@@ -463,5 +501,3 @@ func Evaluate(m *model.Model, text []byte, stop func(done int) bool) Evaluation 
 	e.Active = float64(fired) / float64(e.Events*m.Config.Layers*m.Config.Sections)
 	return e
 }
-
-func events(b []byte) []sense.Event { return sense.Text(b) }

@@ -122,8 +122,8 @@ type Pass struct {
 	dxv, dxe               []float32 // (N, D)
 	dz, dq                 []float32
 	gather, delta          []float32
-	dhid, dact, dgate, row []float32
-	mu                     []float32
+	dhid, dact, dgate, sig []float32
+	mu, keep               []float32
 }
 
 func fit(s []float32, n int) []float32 {
@@ -294,6 +294,8 @@ func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []boo
 		}
 		p.dhid = fit(p.dhid, rows*neurons)
 		p.dact = fit(p.dact, rows*2*neurons)
+		p.sig = fit(p.sig, rows*2*neurons)
+		kernel.Sigmoid(p.sig, rt.Act[from*2*neurons:to*2*neurons]) // that of W3·y is not needed, but costs less than leaving it out
 		kernel.Gemm(p.ws, p.dhid, neurons, p.delta, d, 1, w2, 1, d, rows, neurons, d, false)
 		for q := range rows {
 			k := rt.Ref[from+q]
@@ -301,14 +303,14 @@ func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []boo
 			hid := rt.Hid[(from+q)*neurons : (from+q+1)*neurons]
 			act := rt.Act[(from+q)*2*neurons : (from+q+1)*2*neurons]
 			dh := p.dhid[q*neurons : (q+1)*neurons]
-			da := p.dact[q*2*neurons : (q+1)*2*neurons]
+			d1 := p.dact[q*2*neurons : q*2*neurons+neurons]
+			d3 := p.dact[q*2*neurons+neurons : (q+1)*2*neurons]
+			a1, a3, sig := act[:neurons], act[neurons:], p.sig[q*2*neurons:][:neurons]
 			p.dgate[k] = kernel.Dot(hid, dh)
-			for j := range neurons {
-				a1, a3 := act[j], act[neurons+j]
-				sig := sigmoid(a1)
-				v := gate * dh[j]
-				da[j] = v * a3 * sig * (1 + a1*(1-sig))
-				da[neurons+j] = v * a1 * sig
+			for j, a := range a1 {
+				v, sg := gate*dh[j], sig[j]
+				d1[j] = v * a3[j] * sg * (1 + a*(1-sg))
+				d3[j] = v * a * sg
 				dh[j] = gate * hid[j] // from here on the gated hidden values, for dW2
 			}
 		}
@@ -360,8 +362,6 @@ func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Rou
 	}
 	kernel.Gemm(p.ws, p.dy, d, p.dz, sb, 1, bl.Keys, d, 1, n, d, sb, true)
 }
-
-func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
 // mixBack takes dh from behind layer i's mixer to before it (yan-model.md §2, backward).
 func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
@@ -484,23 +484,24 @@ func (p *Pass) shiftBack(lt *model.LayerTape, mu, dmu []float32, n, d int) {
 	clear(p.dy)
 	for k, dx := range [4][]float32{p.dxu, p.dxv, p.dxf, p.dxe} {
 		w := mu[k*d : (k+1)*d]
+		p.keep = fit(p.keep, d)
+		for j, v := range w {
+			p.keep[j] = 1 - v
+		}
 		before := lt.Prev
 		var into []float32 // gradient of the input before; the one before the chunk is given
 		for q := range n {
 			x, in, out := lt.X[q*d:(q+1)*d], dx[q*d:(q+1)*d], p.dy[q*d:(q+1)*d]
+			prev := before[:len(x)]
 			if dmu != nil {
-				dw := dmu[k*d : (k+1)*d]
-				for j, v := range in {
-					dw[j] += v * (before[j] - x[j])
+				dw := dmu[k*d : (k+1)*d][:len(x)]
+				for j, v := range in[:len(x)] {
+					dw[j] += v * (prev[j] - x[j])
 				}
 			}
-			for j, v := range in {
-				out[j] += v * (1 - w[j])
-			}
+			kernel.MulAdd(out, in, p.keep)
 			if into != nil {
-				for j, v := range in {
-					into[j] += v * w[j]
-				}
+				kernel.MulAdd(into, in, w)
 			}
 			before, into = x, out
 		}

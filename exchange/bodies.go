@@ -1,0 +1,13 @@
+package exchange
+
+import "github.com/yanmesh/yan/protocol"
+
+// Bodies returns the digests of the bodies of the updates held, in the order of Held: what a Restore
+// of the present state would ask for.
+func (m *Machine) Bodies() []protocol.Digest {
+	var ds []protocol.Digest
+	for _, id := range m.haveIDs() {
+		ds = append(ds, m.live[id].u.Digest)
+	}
+	return ds
+}

@@ -1,0 +1,382 @@
+// Package node is one device made whole: a mind and a conversation, which meet here and nowhere else.
+//
+// A [Node] is a value without goroutine, clock, disk or socket. What happens goes in with the time at which
+// it happened, and [Actions] come out: records that have to be on disk before anything is acknowledged,
+// envelopes to send, and when to wake it again. [Run] is the loop that drives a node from a real mesh and a
+// real clock; package sim drives thousands with none. After a restart a node is its last snapshot and the
+// journal's records since, replayed.
+//
+// Nothing but the sections of skills that the owner shares leaves a node.
+package node
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/yanmesh/yan/exchange"
+	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// Share is what the owner lets leave the device.
+type Share string
+
+const (
+	ShareNone   Share = "none"   // nothing but skills shared one by one
+	ShareSkills Share = "skills" // every skill that the owner taught by name
+	ShareAll    Share = "all"    // also what the device grew by itself from the owner's stream
+)
+
+// Config says what a node is. Key and Seed are required; zero values serve for the rest.
+type Config struct {
+	Key      ed25519.PrivateKey // the identity that signs what the node says
+	Seed     uint64             // all chance comes from here
+	Agent    string             // what it calls itself to peers
+	Share    Share              // if empty, ShareNone
+	Learning learning.Config
+	Exchange exchange.Config // Self, Model, Agent, Rand and Log are filled in
+
+	// PublishEvery is how many events a shared skill learns between two announcements. If zero, 2048.
+	PublishEvery uint64
+
+	Log *slog.Logger // if nil, nothing is logged
+}
+
+// A Node is a mind with a conversation. It is not safe for concurrent use: Run owns it.
+type Node struct {
+	cfg       Config
+	self      protocol.PeerID
+	learner   *learning.Learner
+	exchange  *exchange.Machine
+	published map[string]uint64 // Events of each of our skills when it was announced last
+	talk      []byte            // the conversation's state found in the journal
+}
+
+// Actions is what a node wants done, in this order: put every body and then every record on disk, as one;
+// then send; then acknowledge. Tick has to be called no later than Wake.
+type Actions struct {
+	Bodies  [][]byte
+	Records [][]byte
+	Send    []protocol.Envelope
+	Folds   []Fold            // what became of peers' skills, for the owner to see
+	Wake    time.Time
+}
+
+// A Fold tells what became of a peer's skill.
+type Fold struct {
+	ID      protocol.UpdateID
+	Skill   string
+	Verdict protocol.Verdict
+	Gain    float64 // nats an event, on the owner's recent events
+	Reason  string  // why it was not taken
+}
+
+func (f Fold) String() string {
+	from := f.ID.Author.Short()
+	switch f.Verdict {
+	case protocol.Folded:
+		return fmt.Sprintf("took in skill %s from %s (gain on own recent events %+.4f nats an event)", f.Skill, from, f.Gain)
+	case protocol.Harmful:
+		return fmt.Sprintf("undid skill %s from %s: it cost %.4f nats an event on own recent events", f.Skill, from, -f.Gain)
+	}
+	return fmt.Sprintf("refused skill %s from %s: %s", f.Skill, from, f.Reason)
+}
+
+// New returns a node that knows its base and nothing else.
+func New(cfg Config, base *model.Model) (*Node, error) {
+	if len(cfg.Key) != ed25519.PrivateKeySize {
+		return nil, errors.New("node: no key")
+	}
+	switch cfg.Share {
+	case "":
+		cfg.Share = ShareNone
+	case ShareNone, ShareSkills, ShareAll:
+	default:
+		return nil, fmt.Errorf("node: share %q: must be none, skills or all", cfg.Share)
+	}
+	if cfg.PublishEvery == 0 {
+		cfg.PublishEvery = 2048
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Learning.Seed = cfg.Seed
+	l, err := learning.New(cfg.Learning, base)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, learner: l, published: map[string]uint64{}}
+	n.self = protocol.NewPeerID(cfg.Key.Public().(ed25519.PublicKey))
+	x := cfg.Exchange
+	x.Self, x.Model, x.Agent, x.Log = n.self, protocol.Digest(l.Fingerprint()), cfg.Agent, cfg.Log
+	x.Rand = rand.New(rand.NewPCG(cfg.Seed, 42))
+	n.exchange = exchange.New(x)
+	return n, nil
+}
+
+// Self is the node's name on the mesh.
+func (n *Node) Self() protocol.PeerID { return n.self }
+
+// Learner is the node's mind. Whoever changes it other than through the node loses the change on restart.
+func (n *Node) Learner() *learning.Learner { return n.learner }
+
+// Conversation is the node's side of the exchange, for status pages.
+func (n *Node) Conversation() *exchange.Machine { return n.exchange }
+
+// Observe takes in bytes of the owner's stream: each was predicted before it was seen. It returns their
+// surprise in nats.
+func (n *Node) Observe(now time.Time, b []byte) (nats float64, a Actions) {
+	nats = n.read(b)
+	a.Records = append(a.Records, record(recEvents, b))
+	n.publish(now, &a, n.cfg.PublishEvery)
+	return nats, a
+}
+
+func (n *Node) read(b []byte) float64 { return n.learner.Read(sense.Text(b)) }
+
+// Flush ends an utterance: what is pending is learnt now.
+func (n *Node) Flush(now time.Time) (a Actions) {
+	n.learner.Flush()
+	a.Records = append(a.Records, record(recFlush))
+	n.publish(now, &a, max(n.cfg.PublishEvery/4, 1))
+	return a
+}
+
+// Focus names what follows: it is learnt into the skill of that name. An empty name ends that.
+func (n *Node) Focus(now time.Time, name string) (a Actions, err error) {
+	if err := n.learner.Focus(name); err != nil {
+		return a, err
+	}
+	a.Records = append(a.Records, record(recFocus, []byte(name)))
+	if name == "" {
+		n.publish(now, &a, 1)
+	}
+	return a, nil
+}
+
+// Forget removes a skill, a peer's if author is not empty.
+func (n *Node) Forget(now time.Time, author, name string) (a Actions, err error) {
+	if err := n.learner.Forget(author, name); err != nil {
+		return a, err
+	}
+	a.Records = append(a.Records, record(recForget, []byte(author), []byte(name)))
+	if author == "" {
+		delete(n.published, name)
+		n.converse(now, &a, n.exchange.Withdraw(now, name))
+	}
+	return a, nil
+}
+
+// SetShared is the owner's word on whether one skill may leave the device.
+func (n *Node) SetShared(now time.Time, name string, shared bool) (a Actions, err error) {
+	s := n.learner.Skill("", name)
+	if s == nil {
+		return a, fmt.Errorf("node: no skill %q of our own", name)
+	}
+	s.Shared = shared
+	flag := "0"
+	if shared {
+		flag = "1"
+	}
+	a.Records = append(a.Records, record(recShare, []byte(flag), []byte(name)))
+	if shared {
+		n.publish(now, &a, 1)
+	} else {
+		delete(n.published, name)
+		n.converse(now, &a, n.exchange.Withdraw(now, name))
+	}
+	return a, nil
+}
+
+// Shares reports whether the owner lets a skill leave the device.
+func (n *Node) Shares(s *learning.Skill) bool {
+	switch {
+	case !s.Own():
+		return false
+	case s.Shared || n.cfg.Share == ShareAll:
+		return true
+	}
+	return n.cfg.Share == ShareSkills && !strings.HasPrefix(s.Name, "memory")
+}
+
+// Handle takes in one event from the mesh.
+func (n *Node) Handle(now time.Time, ev mesh.Event) (a Actions) {
+	n.converse(now, &a, n.exchange.Handle(now, ev))
+	return a
+}
+
+// Tick does what is due.
+func (n *Node) Tick(now time.Time) (a Actions) {
+	n.converse(now, &a, n.exchange.Tick(now))
+	return a
+}
+
+// Publish announces every shared skill that has learnt anything since it was announced last.
+func (n *Node) Publish(now time.Time) (a Actions) {
+	n.publish(now, &a, 1)
+	return a
+}
+
+// publish announces the shared skills that have learnt at least so many events since the last time.
+func (n *Node) publish(now time.Time, a *Actions, events uint64) {
+	for _, s := range n.learner.Skills() {
+		last := n.published[s.Name]
+		if !n.Shares(s) || s.Events < last+max(events, 1) {
+			continue
+		}
+		d, err := n.learner.Export(s.Name)
+		if err != nil {
+			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
+			continue
+		}
+		body, err := d.Encode(n.learner.Base().Config)
+		if err != nil {
+			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
+			continue
+		}
+		u := &protocol.Update{Body: body}
+		u.Announce = protocol.Announce{
+			ID:       protocol.UpdateID{Author: n.self, Seq: n.exchange.NextSeq()},
+			Model:    protocol.Digest(n.learner.Fingerprint()),
+			Skill:    s.Name,
+			Sections: uint32(d.Sections()),
+			Events:   s.Events,
+			Gain:     micro(s.Gain),
+			Made:     now.Unix(),
+			Digest:   protocol.Sum(body),
+			Size:     uint32(len(body)),
+		}
+		u.Sign(n.cfg.Key)
+		n.published[s.Name] = s.Events
+		a.Bodies = append(a.Bodies, body)
+		n.cfg.Log.Info("announce", "skill", s.Name, "id", u.ID, "bytes", len(body), "events", s.Events)
+		n.converse(now, a, n.exchange.Offer(now, u))
+	}
+}
+
+// micro turns nats an event into the millionths in which peers speak.
+func micro(nats float64) int64 {
+	if nats-nats != 0 {
+		return 0
+	}
+	return int64(math.RoundToEven(min(max(nats, -10), 10) * 1e6))
+}
+
+// converse does what the conversation wants: it tries the skills that came, tells the conversation what
+// they proved to be worth, and writes down where the conversation stands if anything was decided.
+func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
+	decided := false
+	for {
+		a.Send = append(a.Send, x.Send...)
+		decided = decided || len(x.Drop) > 0
+		a.Wake = x.Wake
+		if len(x.Fold) == 0 {
+			break
+		}
+		var next exchange.Actions
+		for _, u := range x.Fold {
+			f := n.fold(u.ID.Author, u.Body)
+			f.ID = u.ID
+			if f.Skill == "" {
+				f.Skill = u.Skill
+			}
+			a.Folds = append(a.Folds, f)
+			n.cfg.Log.Info("fold", "id", u.ID, "skill", u.Skill, "verdict", f.Verdict, "gain", f.Gain, "reason", f.Reason)
+			a.Bodies = append(a.Bodies, u.Body)
+			a.Records = append(a.Records, record(recFold, []byte(u.ID.Author), u.Digest[:]))
+			j := n.exchange.Judge(now, u.ID, f.Verdict, micro(f.Gain))
+			next.Send, next.Fold, next.Drop, next.Wake = append(next.Send, j.Send...), append(next.Fold, j.Fold...), append(next.Drop, j.Drop...), j.Wake
+		}
+		decided = true
+		x = next
+	}
+	if decided || len(a.Bodies) > 0 {
+		if b, err := n.exchange.MarshalBinary(); err == nil {
+			a.Records = append(a.Records, record(recTalk, b))
+		}
+	}
+}
+
+// fold tries a peer's skill. It depends on the mind and the body alone, so that a replay decides alike.
+func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
+	d, err := learning.DecodeDelta(body, n.learner.Base().Config, n.learner.Fingerprint())
+	if err != nil {
+		return Fold{Verdict: protocol.Refused, Reason: err.Error()}
+	}
+	gain, err := n.learner.Fold(string(author), d)
+	f = Fold{Skill: d.Name, Verdict: protocol.Folded, Gain: gain}
+	switch {
+	case errors.Is(err, learning.ErrHarm):
+		f.Verdict = protocol.Harmful
+	case err != nil:
+		f.Verdict, f.Reason = protocol.Refused, err.Error()
+	}
+	return f
+}
+
+// A snapshot is a line of JSON about the conversation, then the learner's own snapshot.
+type snapshotLine struct {
+	Talk      []byte            `json:"talk"`
+	Published map[string]uint64 `json:"published"`
+}
+
+// WriteSnapshot writes the mind and where the conversation stands.
+func (n *Node) WriteSnapshot(w io.Writer) error {
+	talk, err := n.exchange.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(snapshotLine{talk, n.published})
+	if err != nil {
+		return fmt.Errorf("node: snapshot: %w", err)
+	}
+	if _, err := w.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("node: snapshot: %w", err)
+	}
+	return n.learner.WriteSnapshot(w)
+}
+
+// ReadSnapshot brings a new node to what WriteSnapshot wrote. Replay follows, and then Resume.
+func (n *Node) ReadSnapshot(b []byte) error {
+	at := bytes.IndexByte(b, '\n')
+	if at < 0 {
+		return errors.New("node: snapshot: it has no first line")
+	}
+	var line snapshotLine
+	if err := json.Unmarshal(b[:at], &line); err != nil {
+		return fmt.Errorf("node: snapshot: %w", err)
+	}
+	if err := n.learner.ReadSnapshot(b[at+1:]); err != nil {
+		return err
+	}
+	n.talk = line.Talk
+	if line.Published != nil {
+		n.published = line.Published
+	}
+	return nil
+}
+
+// Resume ends a restart, after ReadSnapshot and every Replay: the conversation goes on where it stood.
+func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
+	if n.talk == nil {
+		return nil
+	}
+	talk := n.talk
+	n.talk = nil
+	return n.exchange.Restore(talk, body)
+}
+
+// Bodies are the digests of the skills' bodies that the conversation may be asked for.
+func (n *Node) Bodies() []protocol.Digest { return n.exchange.Bodies() }

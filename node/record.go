@@ -1,0 +1,94 @@
+package node
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/yanmesh/yan/protocol"
+)
+
+// A record is one thing that changed the mind, as the journal keeps it: a letter, then its content. The
+// mind after a restart is the last snapshot with every later record applied in order; since learning
+// depends on nothing else, it is the same mind to the bit.
+const (
+	recEvents = 'E' // bytes of the owner's stream
+	recFlush  = 'F' // an utterance ended
+	recFocus  = 'N' // the owner named what follows; empty for nothing
+	recFold   = 'K' // a peer's skill was tried: author, digest of its body
+	recForget = 'D' // a skill was forgotten: author, name
+	recShare  = 'S' // the owner's word on sharing: 0 or 1, name
+	recTalk   = 'X' // the conversation's state; the last one counts
+)
+
+func record(kind byte, parts ...[]byte) []byte {
+	b := []byte{kind}
+	for _, p := range parts {
+		b = binary.AppendUvarint(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	return b
+}
+
+var errRecord = errors.New("node: a record of the journal is malformed")
+
+// parts splits a record's content into exactly n parts.
+func parts(rec []byte, n int) ([][]byte, error) {
+	b := rec[1:]
+	var ps [][]byte
+	for range n {
+		size, k := binary.Uvarint(b)
+		if k <= 0 || size > uint64(len(b)-k) {
+			return nil, errRecord
+		}
+		ps = append(ps, b[k:k+int(size)])
+		b = b[k+int(size):]
+	}
+	if len(b) != 0 {
+		return nil, errRecord
+	}
+	return ps, nil
+}
+
+// Replay applies one record of the journal to a node that is starting. body finds the bodies of skills
+// that were folded.
+func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) error {
+	if len(rec) == 0 {
+		return errRecord
+	}
+	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recTalk: 1}
+	k, known := count[rec[0]]
+	if !known {
+		return fmt.Errorf("%w: kind %q", errRecord, rec[0])
+	}
+	ps, err := parts(rec, k)
+	if err != nil {
+		return err
+	}
+	switch rec[0] {
+	case recEvents:
+		n.read(ps[0])
+	case recFlush:
+		n.learner.Flush()
+	case recFocus:
+		return n.learner.Focus(string(ps[0]))
+	case recForget:
+		return n.learner.Forget(string(ps[0]), string(ps[1]))
+	case recShare:
+		if s := n.learner.Skill("", string(ps[1])); s != nil {
+			s.Shared = string(ps[0]) == "1"
+		}
+	case recFold:
+		if len(ps[1]) != len(protocol.Digest{}) {
+			return errRecord
+		}
+		b, err := body(protocol.Digest(ps[1]))
+		if err != nil {
+			return fmt.Errorf("node: replay: the body of a skill from %s: %w", ps[0], err)
+		}
+		n.fold(protocol.PeerID(ps[0]), b)
+	case recTalk:
+		n.talk = append(n.talk[:0], ps[0]...)
+	}
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	libp2p "github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/yanmesh/yan/protocol"
 )
@@ -52,6 +53,7 @@ func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, t *tas
 	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault}
 	g.rates, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil) // the only error is a size of zero
 	ps, err := pubsub.NewGossipSub(ctx, h,
+		pubsub.WithGossipSubProtocols([]libp2p.ID{p.gossip}, features),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithMaxMessageSize(gossipRPC),
 		pubsub.WithMaxControlMessageSize(gossipRPC/2),
@@ -72,6 +74,13 @@ func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, t *tas
 		return nil, err
 	}
 	return g, nil
+}
+
+// features are gossipsub's that we use: those of its version 1.2 but for the exchange of peers, which
+// is memberlist's business. A network's gossip has a name of its own, so that peers of another, met
+// by mistake, have nothing to say to one another.
+func features(f pubsub.GossipSubFeature, _ libp2p.ID) bool {
+	return f == pubsub.GossipSubFeatureMesh || f == pubsub.GossipSubFeatureIdontwant
 }
 
 func join(ps *pubsub.PubSub, name string, check pubsub.ValidatorEx, atOnce int) (t topic, err error) {

@@ -172,7 +172,7 @@ func listenAnywhere(h host.Host, s listener) error {
 func newLimits(p protocols) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
-	for _, id := range p.all() {
+	for _, id := range p.streams() {
 		scaling.AddProtocolPeerLimit(id, rcmgr.BaseLimit{
 			StreamsInbound: 8, StreamsOutbound: 16, Streams: 24, Memory: 16 << 20,
 		}, rcmgr.BaseLimitIncrease{})

@@ -253,7 +253,7 @@ func TestFalseNews(t *testing.T) {
 					s.Write(body)
 					s.Close()
 				})
-				ps, err := pubsub.NewGossipSub(e.ctx, e)
+				ps, err := pubsub.NewGossipSub(e.ctx, e, pubsub.WithGossipSubProtocols([]libp2p.ID{p.gossip}, features))
 				if err != nil {
 					t.Fatal(err)
 				}

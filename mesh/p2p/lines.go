@@ -3,7 +3,6 @@ package p2p
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -129,11 +128,7 @@ func (l *lines) put(s network.Stream, to peer.ID, frame []byte) network.Stream {
 func (l *lines) dialStream(to peer.ID) (network.Stream, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.dial)
 	defer cancel()
-	s, err := l.host.NewStream(ctx, to, l.proto)
-	if err != nil {
-		return nil, fmt.Errorf("p2p: no stream to %s: %w", to, err)
-	}
-	return s, nil
+	return l.host.NewStream(ctx, to, l.proto)
 }
 
 func (l *lines) took(ln *line, n int) {

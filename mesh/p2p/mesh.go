@@ -67,12 +67,14 @@ type Config struct {
 
 // protocols are the names under which a network's peers speak with one another.
 type protocols struct {
-	packet, pull, say, body libp2p.ID
-	topicSay, topicNews     string
-	service                 string // for multicast DNS
+	packet, pull, say, body, gossip libp2p.ID
+
+	topicSay, topicNews string
+	service             string // for multicast DNS
 }
 
-func (p protocols) all() []libp2p.ID { return []libp2p.ID{p.packet, p.pull, p.say, p.body} }
+// streams are those that we answer ourselves.
+func (p protocols) streams() []libp2p.ID { return []libp2p.ID{p.packet, p.pull, p.say, p.body} }
 
 func newProtocols(name string) (p protocols, err error) {
 	if len(name) > 32 {
@@ -86,6 +88,7 @@ func newProtocols(name string) (p protocols, err error) {
 	stream := func(kind string) libp2p.ID { return libp2p.ID("/" + name + "/" + kind + "/1") }
 	return protocols{
 		packet: stream("packet"), pull: stream("pull"), say: stream("say"), body: stream("body"),
+		gossip:   stream("gossip"),
 		topicSay: name + "/say/1", topicNews: name + "/news/1",
 		service: "_" + name + "-mesh._udp",
 	}, nil

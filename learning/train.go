@@ -351,6 +351,37 @@ func (t *Trainer) Calibrate() {
 	}
 }
 
+// surveySamples and surveyGroups say how much of its own contexts a base remembers.
+const (
+	surveySamples = 2000
+	surveyGroups  = 8 // for each source
+)
+
+// Finish ends a training: it calibrates the gates, rounds the weights to 16 bits as the file will hold
+// them if half is true, and has the model survey the data, so that skills can tell their contexts from
+// the base's. The trainer is not to be used afterwards.
+func (t *Trainer) Finish(half bool) (*model.Model, error) {
+	t.Calibrate()
+	var file bytes.Buffer
+	if err := t.model.Write(&file, half, nil); err != nil {
+		return nil, err
+	}
+	m, err := model.Load(file.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	var texts [][]byte
+	seen := map[string]bool{}
+	for _, s := range t.sources {
+		if !seen[s.Name] {
+			seen[s.Name] = true
+			texts = append(texts, s.Text)
+		}
+	}
+	m.Background, err = Survey(m, texts, surveySamples, surveyGroups)
+	return m, err
+}
+
 // trainState is what a saved training remembers beside its tensors.
 type trainState struct {
 	Config  TrainConfig

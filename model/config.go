@@ -41,9 +41,14 @@ func Small() Config {
 	return Config{Width: 96, Layers: 3, Channels: 6, Sections: 96, Neurons: 8, KeyRank: 24, Active: 9, Alpha: 0.5, ContextLayer: 1}
 }
 
-// Base is the shape of the model that is embedded in the node.
+// Base is the shape of the model that is embedded in the node: 3.2 million parameters.
 func Base() Config {
-	return Config{Width: 192, Layers: 4, Channels: 6, Sections: 96, Neurons: 16, KeyRank: 32, Active: 9, Alpha: 0.5, ContextLayer: 1}
+	return Config{Width: 160, Layers: 4, Channels: 5, Sections: 96, Neurons: 16, KeyRank: 32, Active: 9, Alpha: 0.5, ContextLayer: 1}
+}
+
+// Pocket is the shape for worlds of many devices and for tests: 0.2 million parameters.
+func Pocket() Config {
+	return Config{Width: 64, Layers: 2, Channels: 4, Sections: 48, Neurons: 8, KeyRank: 16, Active: 4, Alpha: 0.5, ContextLayer: 1}
 }
 
 // Limits of a Config read from a file: beyond them a file is foreign or hostile.

@@ -43,6 +43,10 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 		m.mix(i, s, t)
 		if i == m.Config.ContextLayer {
 			m.context(s, t)
+			if t.ContextOnly {
+				s.Events += uint64(n)
+				return
+			}
 			m.open(t)
 		}
 		m.sections(i, t, next)

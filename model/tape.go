@@ -15,6 +15,9 @@ type Tape struct {
 
 	// LastOnly has the logits of the last event alone computed, for reading a past that is known.
 	LastOnly bool
+	// ContextOnly stops Forward above the context layer's mixer: evidence is renewed, nothing is
+	// predicted, and the state is good for nothing else from then on.
+	ContextOnly bool
 
 	N        int           // events in the chunk
 	In       []sense.Event // (N) the chunk; belongs to the caller

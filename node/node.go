@@ -70,7 +70,7 @@ type Actions struct {
 	Bodies  [][]byte
 	Records [][]byte
 	Send    []protocol.Envelope
-	Folds   []Fold            // what became of peers' skills, for the owner to see
+	Folds   []Fold // what became of peers' skills, for the owner to see
 	Wake    time.Time
 }
 

@@ -103,7 +103,7 @@ type Mesh struct {
 	log     *slog.Logger
 	keeper  PeerBook
 	book    *book
-	saved   []string // owned by whoever runs save: the loop, and then Close
+	saved   []string // what the keeper has; owned by saving
 	strikes *strikes
 	members *members
 	bodies  *bodies

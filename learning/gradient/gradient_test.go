@@ -206,3 +206,41 @@ func TestLossDoesNotDependOnChunks(t *testing.T) {
 		})
 	}
 }
+
+// The state is the trace: for the top layer's mixer, gradients taken one event at a time, with nothing of
+// the past kept but the state, add up to backpropagation through all of time. In the layer below they
+// do not, which is why chunks reach back.
+func TestTraceIsBackpropagationThroughTimeInTheTopLayer(t *testing.T) {
+	m, in := random(t, tiny(), 12, 30)
+	full, _ := NewGrad(m.Config)
+	run(m, in, 0, full)
+
+	steps, _ := NewGrad(m.Config)
+	var tape model.Tape
+	var pass Pass
+	s := m.NewState()
+	for i := range len(in) - 1 {
+		m.Forward(s, in[i:i+1], &tape)
+		d := make([]float32, len(tape.Logits))
+		CrossEntropy(d, tape.Logits, in[i+1:i+2], 1)
+		pass.Backward(m, &tape, d, steps)
+	}
+	apart := func(layer int) (worst float64) {
+		a, b := &full.Base.Layers[layer], &steps.Base.Layers[layer]
+		for _, p := range [][2][]float32{{a.U, b.U}, {a.V, b.V}, {a.F, b.F}, {a.E, b.E}} {
+			var diff, norm float64
+			for i := range p[0] {
+				diff += math.Pow(float64(p[0][i]-p[1][i]), 2)
+				norm += math.Pow(float64(p[0][i]), 2)
+			}
+			worst = max(worst, math.Sqrt(diff/norm))
+		}
+		return worst
+	}
+	if d := apart(1); d > 1e-5 {
+		t.Errorf("top layer: the traces' gradient is %g off", d)
+	}
+	if d := apart(0); d < 1e-2 {
+		t.Errorf("lower layer: only %g off: the test sees nothing", d)
+	}
+}

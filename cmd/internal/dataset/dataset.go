@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -319,4 +320,22 @@ func Root() (dir string, ok bool) {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// Only returns the items with this label, in their order.
+func (d *Data) Only(label string) (*Data, error) {
+	o := *d
+	o.Items = nil
+	labels := map[string]bool{}
+	for _, it := range d.Items {
+		if it.Label == label {
+			o.Items = append(o.Items, it)
+		}
+		labels[it.Label] = true
+	}
+	if len(o.Items) == 0 {
+		return nil, argumentError(fmt.Sprintf("%s has no items labelled %q; its labels are %s", d.Arg, label, shorten(slices.Sorted(maps.Keys(labels)))))
+	}
+	o.Note = fmt.Sprintf("%s (%s)", d.Note, label)
+	return &o, nil
 }

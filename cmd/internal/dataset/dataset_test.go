@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -259,4 +260,17 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal("the parts do not add up")
 		}
 	})
+}
+
+// A training that was stopped finds its data in the order in which it left it, in every version to come.
+func TestShuffle(t *testing.T) {
+	d := &Data{Kind: Lines}
+	for i := range 12 {
+		d.Items = append(d.Items, Item{Text: fmt.Sprint(i)})
+	}
+	d.Shuffle()
+	const want = "5 6 8 1 2 9 3 4 10 11 0 7"
+	if got := strings.ReplaceAll(strings.TrimSpace(string(d.Bytes())), "\n", " "); got != want {
+		t.Errorf("shuffled to %q, want %q", got, want)
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/yanmesh/yan/model"
-	"github.com/yanmesh/yan/model/sense"
 )
 
 // A Delta is a skill on its way to another device: the change it makes to a base that both have, section
@@ -206,10 +205,11 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 
 // onRecent is the mean surprise of own recent events, with every skill behind its gate.
 func (l *Learner) onRecent() float64 {
+	warm := min(256, len(l.recent)/2) // read, but not judged by: at first no evidence tells where we are
 	if len(l.recent) < 64 {
 		return 0
 	}
-	return Evaluate(l.Settled(), sense.Bytes(l.recent), nil).Bits * math.Ln2
+	return evaluate(l.Settled(), l.recent, warm, nil).Bits * math.Ln2
 }
 
 // Measure records what a skill of our own is worth: nats an event that it saves on held-out events of

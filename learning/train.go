@@ -497,38 +497,58 @@ func (t *Trainer) Restore(b []byte) error {
 
 // Evaluation is how well a model predicts a text.
 type Evaluation struct {
-	Events int     `json:"events"`
-	Bits   float64 `json:"bits_per_byte"`
-	Active float64 `json:"active_share"` // base sections computed, as a share of all
+	Events   int     `json:"events"`
+	Bits     float64 `json:"bits_per_byte"`
+	Accuracy float64 `json:"accuracy"`     // share of bytes that were the most probable one
+	Active   float64 `json:"active_share"` // base sections computed, as a share of all
 }
 
 // Evaluate has m read text as one stream from a fresh state and measures each byte's surprise, the
-// first one's excepted. stop may be nil.
+// first one's excepted. stop, which may be nil, is told how far it is and may end it.
 func Evaluate(m *model.Model, text []byte, stop func(done int) bool) Evaluation {
+	return evaluate(m, sense.Text(text), 0, stop)
+}
+
+// evaluate does not count the surprise of the first warm events.
+func evaluate(m *model.Model, in []sense.Event, warm int, stop func(done int) bool) Evaluation {
 	var e Evaluation
-	if len(text) < 2 {
+	if len(in) < warm+2 {
 		return e
 	}
+	const chunk = 256
 	var t model.Tape
 	s := m.NewState()
-	d := make([]float32, 256*sense.Symbols)
+	d := make([]float32, chunk*sense.Symbols)
 	var nats float64
-	fired := 0
-	in := sense.Text(text)
+	var fired, right int
 	for at := 0; at < len(in)-1; {
-		n := min(256, len(in)-1-at)
+		n := min(chunk, len(in)-1-at)
+		if at < warm {
+			n = min(n, warm-at)
+		}
 		m.Forward(s, in[at:at+n], &t)
-		nats += gradient.CrossEntropy(d[:n*sense.Symbols], t.Logits, in[at+1:at+n+1], 1)
-		for i := range t.Layers {
-			fired += t.Layers[i].Base.Len()
+		if at >= warm {
+			for p := range n {
+				row := t.Logits[p*sense.Symbols : (p+1)*sense.Symbols]
+				if row[in[at+p+1].Byte] == slices.Max(row) {
+					right++
+				}
+			}
+			nats += gradient.CrossEntropy(d[:n*sense.Symbols], t.Logits, in[at+1:at+n+1], 1)
+			for i := range t.Layers {
+				fired += t.Layers[i].Base.Len()
+			}
+			e.Events += n
 		}
 		at += n
-		e.Events = at
 		if stop != nil && stop(at) {
 			break
 		}
 	}
-	e.Bits = nats / float64(e.Events) / math.Ln2
-	e.Active = float64(fired) / float64(e.Events*m.Config.Layers*m.Config.Sections)
+	if e.Events > 0 {
+		e.Bits = nats / float64(e.Events) / math.Ln2
+		e.Accuracy = float64(right) / float64(e.Events)
+		e.Active = float64(fired) / float64(e.Events*m.Config.Layers*m.Config.Sections)
+	}
 	return e
 }

@@ -46,6 +46,8 @@ const (
 	bankGain = 4
 	// bankSharp is how strongly likelihoods decide between banks that are open at once.
 	bankSharp = 8
+	// gateAge is how many events a stream must have brought before its evidence opens anything.
+	gateAge = 8
 	// EvidenceHalfLife is, in events, how long evidence for a context lasts.
 	EvidenceHalfLife = 32
 )
@@ -113,7 +115,7 @@ func (m *Model) context(s *State, t *Tape) {
 
 // open decides how far each bank speaks at each event: opened against the background, shared among
 // the banks that are open by how likely each one's context is (learning.md 6.9).
-func (m *Model) open(t *Tape) {
+func (m *Model) open(s *State, t *Tape) {
 	if len(m.Banks) == 0 {
 		return
 	}
@@ -125,6 +127,9 @@ func (m *Model) open(t *Tape) {
 		open, best := 0, math.Inf(-1)
 		for b, bank := range m.Banks {
 			v := bank.Gate.open(e)
+			if young := s.Events+uint64(p) < gateAge; young && !bank.Gate.Force {
+				v = 0
+			}
 			t.Open[b][p] = v
 			widest = max(widest, v)
 			t.share[b] = 0

@@ -47,7 +47,7 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 				s.Events += uint64(n)
 				return
 			}
-			m.open(t)
+			m.open(s, t)
 		}
 		m.sections(i, t, next)
 	}

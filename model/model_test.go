@@ -77,8 +77,13 @@ func TestOpenBanksShare(t *testing.T) {
 		return b
 	}
 	var tape Tape
-	m.WithBanks(one("a", 0), one("b", 0), one("c", -100)).Forward(m.NewState(), noise(3, 8), &tape)
-	for p := range 3 {
+	m.WithBanks(one("a", 0), one("b", 0), one("c", -100)).Forward(m.NewState(), noise(20, 8), &tape)
+	for p := range gateAge {
+		if tape.Open[0][p] != 0 {
+			t.Errorf("event %d: open %v on so little evidence", p, tape.Open[0][p])
+		}
+	}
+	for p := gateAge; p < 20; p++ {
 		if math.Abs(float64(tape.Open[0][p]-0.5)) > 1e-6 || math.Abs(float64(tape.Open[1][p]-0.5)) > 1e-6 || tape.Open[2][p] > 1e-6 {
 			t.Errorf("event %d: open %v %v %v, want ½ ½ 0", p, tape.Open[0][p], tape.Open[1][p], tape.Open[2][p])
 		}

@@ -19,7 +19,6 @@ import (
 
 type options struct {
 	skill, own, old string
-	label, ownLabel string
 	model           string
 	seeds           int
 	seed            uint64
@@ -46,8 +45,8 @@ Without --skill and --own, generated spoken commands are used: music and weather
   yan-transfer
 
   # one intent of the SNIPS set into a node that knows another, as JSON and with a report
-  yan-transfer --skill tsv:snips/train_full.tsv --skill-label PlayMusic \
-               --own tsv:snips/train_full.tsv --own-label GetWeather --json --out out/transfer`,
+  yan-transfer --skill tsv:snips/train_full.tsv#PlayMusic \
+               --own tsv:snips/train_full.tsv#GetWeather --json --out out/transfer`,
 		Version: ui.Version(),
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,8 +56,6 @@ Without --skill and --own, generated spoken commands are used: music and weather
 	f := c.Flags()
 	f.StringVar(&o.skill, "skill", "", "what the donor learns, as kind:path (text, lines or tsv)")
 	f.StringVar(&o.own, "own", "", "what the recipient learns, as kind:path")
-	f.StringVar(&o.label, "skill-label", "", "take only the items of --skill with this label (tsv)")
-	f.StringVar(&o.ownLabel, "own-label", "", "take only the items of --own with this label (tsv)")
 	f.StringVar(&o.old, "base", "", "text that the base knew before, as kind:path; its last tenth is measured (default: tiny Shakespeare, else the shipped corpus)")
 	f.StringVar(&o.model, "model", "", "checkpoint that both stand on (default: the embedded base)")
 	f.IntVar(&o.seeds, "seeds", 3, "how many pairs of nodes to measure")
@@ -145,10 +142,10 @@ func texts(o options) (t material, err error) {
 		t.ownText, t.ownHeld = cut(weather, o.holdout)
 		t.notes = append(t.notes, "using generated commands: music into a node that knows weather")
 	} else {
-		if t.skill, t.skillText, t.skillHeld, err = open(o.skill, o.label, o.holdout); err != nil {
+		if t.skill, t.skillText, t.skillHeld, err = open(o.skill, o.holdout); err != nil {
 			return t, err
 		}
-		if t.own, t.ownText, t.ownHeld, err = open(o.own, o.ownLabel, o.holdout); err != nil {
+		if t.own, t.ownText, t.ownHeld, err = open(o.own, o.holdout); err != nil {
 			return t, err
 		}
 	}
@@ -163,7 +160,7 @@ func texts(o options) (t material, err error) {
 		t.notes = append(t.notes, "what the base knew before is measured on the shipped corpus")
 		return t, nil
 	}
-	_, _, t.oldHeld, err = open(old, "", 0.1)
+	_, _, t.oldHeld, err = open(old, 0.1)
 	t.notes = append(t.notes, "what the base knew before is measured on the last tenth of "+old)
 	return t, err
 }
@@ -174,22 +171,15 @@ func cut(text string, holdout float64) (train, held []byte) {
 	return []byte(strings.Join(lines[:at], "")), []byte(strings.Join(lines[at:], ""))
 }
 
-func open(arg, label string, holdout float64) (name string, train, held []byte, err error) {
+func open(arg string, holdout float64) (name string, train, held []byte, err error) {
 	d, err := dataset.Open(arg)
 	if err != nil {
 		return "", nil, nil, err
 	}
-	name = arg
-	if label != "" {
-		name += " " + label
-		if d, err = d.Only(label); err != nil {
-			return "", nil, nil, err
-		}
-	}
 	a, b := d.Split(holdout)
 	train, held = a.Bytes(), b.Bytes()
 	if len(train) < 256 || len(held) < 64 {
-		return "", nil, nil, fmt.Errorf("%s: %d bytes to learn and %d to measure on are too few; give at least 256 and 64", name, len(train), len(held))
+		return "", nil, nil, fmt.Errorf("%s: %d bytes to learn and %d to measure on are too few; give at least 256 and 64", arg, len(train), len(held))
 	}
-	return name, train, held, nil
+	return arg, train, held, nil
 }

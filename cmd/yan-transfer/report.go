@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -148,7 +147,7 @@ func report(dir string, s summary, rs []outcome) error {
 		return err
 	}
 	for name, b := range map[string][]byte{"result.json": append(j, '\n'), "transfer.png": img, "report.html": html.Bytes()} {
-		if err := renameio.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+		if err := ui.WriteFile(filepath.Join(dir, name), b); err != nil {
 			return err
 		}
 	}

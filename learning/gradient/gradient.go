@@ -184,10 +184,8 @@ func normBack(dx, dgain, dy, x, gain, inv []float32, n, d int) {
 				dgain[j] += v * xr[j] * r
 			}
 		}
-		if gain != nil {
-			for j, v := range gain {
-				dyr[j] *= v
-			}
+		for j, v := range gain { // none where the norm has no gain
+			dyr[j] *= v
 		}
 		c := kernel.Dot(xr, dyr) * r * r * r / float32(d)
 		for j, v := range dyr {

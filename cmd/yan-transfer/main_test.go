@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/model/base"
+)
+
+// pocket writes the small base to a file, so that tests are quick.
+func pocket(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	m := base.Pocket()
+	if err := m.Write(&b, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "pocket.safetensors")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func yanTransfer(t *testing.T, args ...string) (status int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	status = ui.Run(context.Background(), command(), args, &o, &e)
+	return status, o.String(), e.String()
+}
+
+// The whole command: two nodes on loopback, a skill goes over, and the recipient has it without training.
+func TestTransfer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	status, out, errs := yanTransfer(t, "--model", pocket(t), "--seeds", "1", "--json", "--out", dir)
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	var s summary
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if s.Donor.Skill > 0.9*s.Base.Skill {
+		t.Errorf("the donor learnt little: %.3f from %.3f bits", s.Donor.Skill, s.Base.Skill)
+	}
+	if s.GainTransferred < 0.9 || s.OwnChange < -0.03 || s.BaseChange < -0.01 || s.GradientSteps != 0 {
+		t.Errorf("transferred %.3f, own %+.3f, base %+.4f, %d gradient steps", s.GainTransferred, s.OwnChange, s.BaseChange, s.GradientSteps)
+	}
+	if s.Bytes <= 0 || s.Bytes >= s.FullModelBytes {
+		t.Errorf("%d bytes of %d went over", s.Bytes, s.FullModelBytes)
+	}
+	for _, name := range []string{"report.html", "transfer.png", "result.json"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+}
+
+// Each mistake gets one line that says what to do, and the right status.
+func TestMistakes(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	empty, short := file("empty.txt", ""), file("short.txt", "a\nb\n")
+	long := file("long.txt", strings.Repeat("play some jazz\n", 200))
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"--skill", "lines:" + long}, 2, "--skill and --own go together"},
+		{[]string{"--seeds", "0"}, 2, "--seeds 0"},
+		{[]string{"--holdout", "1"}, 2, "--holdout 1"},
+		{[]string{"--skill", "lines:" + empty, "--own", "lines:" + long}, 1, empty},
+		{[]string{"--skill", "lines:" + short, "--own", "lines:" + long}, 1, "too few"},
+		{[]string{"--skill", "lines:" + filepath.Join(dir, "none"), "--own", "lines:" + long}, 1, "none"},
+		{[]string{"--skill", "lines:" + dir, "--own", "lines:" + long}, 1, "directory"},
+		{[]string{"--model", long}, 1, "not a checkpoint"},
+		{[]string{"extra"}, 2, "extra"},
+	} {
+		status, out, errs := yanTransfer(t, c.args...)
+		if status != c.status || !strings.Contains(errs, c.says) || out != "" {
+			t.Errorf("%v: status %d, stdout %q, stderr %q; want status %d and %q", c.args, status, out, errs, c.status, c.says)
+		}
+		if n := strings.Count(strings.TrimSpace(errs), "\n"); n > 1 {
+			t.Errorf("%v: %d lines of error", c.args, n+1)
+		}
+	}
+}

@@ -19,6 +19,8 @@ type GateConfig struct {
 	// Home is the share of a background group that has to look like the bank's own context for the
 	// bank to count as a refinement of that group, which then needs no protection from it [0.3].
 	Home float64
+	// Cache, where it is not nil, remembers what was solved.
+	Cache *GateCache `json:"-"`
 }
 
 func (c GateConfig) withDefaults() GateConfig {
@@ -51,6 +53,14 @@ type GateReport struct {
 // against all the others.
 func SolveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int) (model.Gate, GateReport, error) {
 	cfg = cfg.withDefaults()
+	if cfg.Cache != nil {
+		return cfg.Cache.solve(cfg, bg, samples, dim)
+	}
+	return solveGate(cfg, bg, samples, dim)
+}
+
+// solveGate expects cfg to be complete.
+func solveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int) (model.Gate, GateReport, error) {
 	n := len(samples) / max(dim, 1)
 	if n == 0 || n*dim != len(samples) {
 		return model.Gate{}, GateReport{}, fmt.Errorf("learning: gate: %d numbers are no samples of %d features", len(samples), dim)

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/node"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// A device is a node with what surrounds it: a user, a disk, a place among its neighbours.
+type device struct {
+	w          *World
+	index      int
+	opt        Device
+	key        ed25519.PrivateKey
+	id         protocol.PeerID
+	seed       uint64
+	utterances [][]byte
+	next       int // the utterance to be said next
+	neighbours []*device
+	sees       []bool // which of them the mesh has told it of
+
+	node  *node.Node // nil while it is down
+	disk  *journal   // nil for a device that never crashes: nobody would read it
+	life  int        // how often it was started: what was meant for an earlier life is lost
+	begun bool       // it has been switched on once
+	back  time.Time  // when it will be up again
+	wake  time.Time  // the Tick that is planned
+	busy  time.Time  // until when its uplink is
+
+	seen   map[protocol.UpdateID]bool // passed on by gossip, or being fetched
+	folds  map[protocol.UpdateID]int  // how often each was handed to its mind
+	sent   uint64                     // bytes
+	leaked protocol.UpdateID          // an update that its owner did not let go
+}
+
+// longest is how many bytes a user says at once, at most.
+const longest = 240
+
+// Utterances divides a text into what is said at once: lines, as many as fit 240 bytes, and never over
+// an empty line.
+func Utterances(text []byte) (us [][]byte) {
+	var u []byte
+	end := func() {
+		if len(u) > 0 {
+			us = append(us, u)
+			u = nil
+		}
+	}
+	for line := range bytes.Lines(text) {
+		if len(u)+len(line) > longest {
+			end()
+		}
+		for len(line) > longest {
+			us = append(us, line[:longest:longest])
+			line = line[longest:]
+		}
+		u = append(u, line...)
+		if len(bytes.TrimSpace(line)) == 0 {
+			end()
+		}
+	}
+	end()
+	return us
+}
+
+// befriend makes two devices neighbours.
+func (d *device) befriend(o *device) {
+	if d == o || slices.Contains(d.neighbours, o) {
+		return
+	}
+	d.neighbours, d.sees = append(d.neighbours, o), append(d.sees, false)
+	o.neighbours, o.sees = append(o.neighbours, d), append(o.sees, false)
+}
+
+// config is what the node is built from; a device's every life has the same.
+func (d *device) config() node.Config {
+	o := &d.w.opt
+	c := node.Config{
+		Key: d.key, Seed: d.seed, Agent: "yan-sim", Share: d.opt.Share,
+		Learning: o.Learning, Exchange: o.Exchange,
+		// A node looks at the end of each utterance whether a quarter of PublishEvery was learnt.
+		PublishEvery: max(4*uint64(len(d.opt.Stream)/o.Updates), 4),
+	}
+	c.Learning.Gate.Cache = &d.w.gates
+	if d.w.sabotage.config != nil {
+		d.w.sabotage.config(d.index, &c)
+	}
+	return c
+}
+
+// boot switches a device on for the first time.
+func (d *device) boot() error {
+	if d.begun {
+		return nil
+	}
+	d.begun = true
+	return d.start("is switched on")
+}
+
+func (d *device) start(how string) error {
+	n, err := node.New(d.config(), d.w.opt.Base)
+	if err != nil {
+		return fmt.Errorf("device %s: %w", d.opt.Name, err)
+	}
+	if d.disk != nil {
+		if err := d.disk.start(n); err != nil {
+			return fmt.Errorf("device %s: %w", d.opt.Name, err)
+		}
+	}
+	d.node, d.wake, d.busy = n, time.Time{}, time.Time{}
+	d.life++
+	clear(d.seen)
+	clear(d.sees)
+	d.w.say(d.opt.Name, "%s: %s, %d neighbours", how, d.id.Short(), len(d.neighbours))
+	if err := d.perform(n.Tick(d.w.now)); err != nil {
+		return err
+	}
+	if d.next == 0 && len(d.utterances) > 0 && n.Learner().Skill("", d.opt.Name) == nil {
+		a, err := n.Focus(d.w.now, d.opt.Name)
+		if err != nil {
+			return fmt.Errorf("device %s: %w", d.opt.Name, err)
+		}
+		if err := d.perform(a); err != nil {
+			return err
+		}
+	}
+	d.w.noticeAround(d)
+	return nil
+}
+
+// crash takes from a device all but its disk.
+func (d *device) crash() error {
+	if d.node == nil || d.w.calm {
+		return nil
+	}
+	d.node = nil
+	clear(d.sees)
+	d.back = d.w.now.Add(d.w.opt.Faults.Down)
+	d.w.say(d.opt.Name, "crashes")
+	d.w.noticeAround(d)
+	d.w.after(d.w.opt.Faults.Down, d.restart)
+	return nil
+}
+
+// restart brings a device back, from its disk, if it is down.
+func (d *device) restart() error {
+	if d.node != nil {
+		return nil
+	}
+	if !d.begun {
+		return d.boot()
+	}
+	return d.start("is back")
+}
+
+// speak has the user say the next utterance. What is said to a device that is down is said again when it
+// is back.
+func (d *device) speak() error {
+	if d.w.calm || d.next == len(d.utterances) {
+		return nil
+	}
+	if d.node == nil {
+		d.w.after(d.back.Sub(d.w.now)+time.Second, d.speak)
+		return nil
+	}
+	u := d.utterances[d.next]
+	d.next++
+	d.w.account(d, func(h *half) { h.said += len(u) })
+	if f := d.w.sabotage.speak; f != nil && f(d.index) {
+		return nil
+	}
+	nats, a := d.node.Observe(d.w.now, u)
+	d.w.account(d, func(h *half) { h.learnt += len(u) })
+	d.w.say(d.opt.Name, "hears its user say %d bytes, a surprise of %.4f nats a byte", len(u), nats/float64(len(u)))
+	if err := d.perform(a); err != nil {
+		return err
+	}
+	if err := d.perform(d.node.Flush(d.w.now)); err != nil {
+		return err
+	}
+	if d.next < len(d.utterances) {
+		return nil
+	}
+	a, err := d.node.Focus(d.w.now, "")
+	if err != nil {
+		return fmt.Errorf("device %s: %w", d.opt.Name, err)
+	}
+	return d.perform(a)
+}
+
+// hear hands an event to the node.
+func (d *device) hear(ev mesh.Event) error {
+	if d.node == nil {
+		return nil
+	}
+	return d.perform(d.node.Handle(d.w.now, ev))
+}
+
+// perform does what the node wants done, in the order that [node.Actions] promises.
+func (d *device) perform(a node.Actions) error {
+	if d.disk != nil {
+		if err := d.disk.keep(d.node, a); err != nil {
+			return fmt.Errorf("device %s: %w", d.opt.Name, err)
+		}
+	}
+	for _, f := range a.Folds {
+		d.folds[f.ID]++
+		d.w.moved++
+		d.w.folded(d, f)
+		d.w.say(d.opt.Name, "%v", f)
+	}
+	for _, e := range a.Send {
+		if err := d.w.send(d, e); err != nil {
+			return fmt.Errorf("device %s: %w", d.opt.Name, err)
+		}
+	}
+	if a.Wake.IsZero() || a.Wake.Equal(d.wake) {
+		return nil
+	}
+	d.wake = a.Wake
+	life, at := d.life, a.Wake
+	d.w.after(at.Sub(d.w.now), func() error {
+		if d.node == nil || d.life != life || !d.wake.Equal(at) {
+			return nil // another Tick was planned since
+		}
+		d.wake = time.Time{}
+		return d.perform(d.node.Tick(d.w.now))
+	})
+	return nil
+}

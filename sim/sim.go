@@ -1,0 +1,429 @@
+// Package sim is a world to test in: many devices, one thread, one seed.
+//
+// A [World] runs the [node.Node] that ships, each with the text of one user to learn from, over links
+// that lose, delay and divide. Nothing of a node is replaced but the clock, the source of chance and the
+// wire, and the wire carries real frames. Time is a number that jumps to the next thing to happen, and
+// all chance comes from the seed, so two runs of one seed write the same transcript, byte for byte, and
+// an error names what is needed to see it again. A [Law] is what has to hold all along; the first one
+// that does not ends the run.
+//
+// A run has two phases: the storm ([World.Run]), with everything that may go wrong, and the calm
+// ([World.Calm]), after which everyone has to agree. [World.Examine] asks the devices what they know of
+// everyone's text, and [World.Alone] and [World.Central] tell what they would know without each other
+// and all in one.
+//
+// The package does not simulate speed: thinking takes no virtual time. A World is not safe for concurrent
+// use, and starts no goroutine.
+package sim
+
+import (
+	"container/heap"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/yanmesh/yan/exchange"
+	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/node"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// A Device is one user's device.
+type Device struct {
+	Name   string     // unique, and the name of the skill that its user teaches
+	Stream []byte     // what the user says while the world runs
+	Held   []byte     // what the user would say next, which the device is examined on
+	Share  node.Share // if empty, node.ShareSkills
+}
+
+// Links are what lies between two devices.
+type Links struct {
+	MinDelay, MaxDelay time.Duration // if MaxDelay is zero, 20 to 200 milliseconds
+	Loss               float64       // chance that a message does not arrive
+	Bandwidth          int           // bytes a second that a device can send. If zero, 1 MB/s
+}
+
+// Faults are what goes wrong in the storm, besides the links.
+type Faults struct {
+	Crashes    int // devices that lose all but their disk, at times drawn from the seed
+	Down       time.Duration
+	Partitions []Partition
+}
+
+// A Partition divides the devices in two for a while: no message passes from one half to the other.
+type Partition struct {
+	From, For time.Duration
+	Share     float64 // of the devices in the first half. If zero, a half
+}
+
+// Options shape a world. Base and Devices are required; zero values serve for the rest.
+type Options struct {
+	Base     *model.Model // what every device knows on its first day; only read
+	Devices  []Device
+	Learning learning.Config
+	Exchange exchange.Config // Interval, Fanout and MaxHeld count
+	Links    Links
+	Faults   Faults
+
+	// Talk is the time in which the users say what they have to say. If zero, 45 minutes.
+	Talk time.Duration
+
+	// Degree is how many neighbours a device talks to, about. If zero, 6.
+	Degree int
+
+	// Updates is how often a device announces its skill while it learns, about; the last time is when its
+	// user has said everything. If zero, 2.
+	Updates int
+
+	// Laws have to hold. If nil, Laws().
+	Laws []Law
+
+	// CheckEvery is how many things happen between two checks of the laws. If zero, 5000.
+	CheckEvery int
+
+	Transcript io.Writer                   // a line for each thing that happens; nil for none
+	Progress   func(virtual time.Duration) // told of the time now and then; nil for none
+}
+
+func (o Options) withDefaults() Options {
+	if o.Links.MaxDelay == 0 {
+		o.Links.MinDelay, o.Links.MaxDelay = 20*time.Millisecond, 200*time.Millisecond
+	}
+	if o.Links.Bandwidth == 0 {
+		o.Links.Bandwidth = 1 << 20
+	}
+	if o.Talk == 0 {
+		o.Talk = 45 * time.Minute
+	}
+	if o.Degree == 0 {
+		o.Degree = 6
+	}
+	if o.Updates == 0 {
+		o.Updates = 2
+	}
+	if o.Laws == nil {
+		o.Laws = Laws()
+	}
+	if o.CheckEvery == 0 {
+		o.CheckEvery = 5000
+	}
+	if o.Faults.Down == 0 {
+		o.Faults.Down = 2 * time.Minute
+	}
+	if o.Exchange.Interval == 0 {
+		o.Exchange.Interval = 15 * time.Second
+	}
+	if o.Exchange.MaxHeld == 0 {
+		o.Exchange.MaxHeld = 256 << 20
+	}
+	return o
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Base == nil:
+		return errors.New("sim: no base model")
+	case len(o.Devices) == 0:
+		return errors.New("sim: no devices")
+	case o.Links.MinDelay < 0 || o.Links.MaxDelay < o.Links.MinDelay:
+		return fmt.Errorf("sim: delays from %v to %v: out of order", o.Links.MinDelay, o.Links.MaxDelay)
+	case !(o.Links.Loss >= 0 && o.Links.Loss < 1):
+		return fmt.Errorf("sim: loss %v: must be at least 0 and below 1", o.Links.Loss)
+	case o.Links.Bandwidth < 1 || o.Degree < 1 || o.Updates < 1 || o.CheckEvery < 1 || o.Talk < 0:
+		return errors.New("sim: bandwidth, degree, updates and talk must not be negative")
+	case o.Faults.Crashes < 0 || o.Faults.Down < 0:
+		return errors.New("sim: faults must not be negative")
+	}
+	for _, p := range o.Faults.Partitions {
+		if p.From < 0 || p.For <= 0 || !(p.Share >= 0 && p.Share < 1) {
+			return fmt.Errorf("sim: a partition from %v for %v with a share of %v makes no sense", p.From, p.For, p.Share)
+		}
+	}
+	names := map[string]bool{}
+	for _, d := range o.Devices {
+		if err := learning.CheckName(d.Name); err != nil {
+			return fmt.Errorf("sim: device: %w", err)
+		}
+		if names[d.Name] {
+			return fmt.Errorf("sim: two devices are called %q", d.Name)
+		}
+		names[d.Name] = true
+	}
+	return nil
+}
+
+// Streams of chance: what is drawn for one purpose does not depend on how often another draws.
+const (
+	chanceKeys = iota + 1
+	chanceOverlay
+	chanceTalk
+	chanceFaults
+	chanceWire
+	chanceExam
+	chanceSeeds
+)
+
+// Genesis is the time at which every world begins.
+var Genesis = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A World holds devices and what is under way between them.
+type World struct {
+	seed    uint64
+	opt     Options
+	now     time.Time
+	devices []*device
+	byID    map[protocol.PeerID]*device
+	queue   queue
+	planned uint64 // things ever planned: breaks ties, so that the order is total
+	events  uint64 // things that happened
+	wire    *rand.Rand
+	cuts    []*cut
+	calm    bool // the storm is over
+	settled bool // and the conversation has become quiet
+	moved   uint64
+	traffic [16]Traffic
+	gates   learning.GateCache
+	print   protocol.Digest
+
+	sabotage sabotage
+}
+
+// sabotage lets tests break a node or the world, to see a law notice.
+type sabotage struct {
+	config  func(i int, c *node.Config)
+	speak   func(i int) bool // reports whether what the user says is swallowed
+	deliver func(to int, m protocol.Message) bool
+}
+
+// Traffic counts messages of one kind.
+type Traffic struct{ Messages, Bytes uint64 }
+
+// A happening is something that is going to happen.
+type happening struct {
+	at  time.Time
+	tie uint64
+	do  func() error
+}
+
+type queue []happening
+
+func (q queue) Len() int      { return len(q) }
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(happening)) }
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	x := (*q)[last]
+	(*q)[last] = happening{}
+	*q = (*q)[:last]
+	return x
+}
+func (q queue) Less(i, j int) bool {
+	if c := q[i].at.Compare(q[j].at); c != 0 {
+		return c < 0
+	}
+	return q[i].tie < q[j].tie
+}
+
+// New returns a world in which everything is about to begin.
+func New(seed uint64, opt Options) (*World, error) {
+	opt = opt.withDefaults()
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	return newWorld(seed, opt, sabotage{})
+}
+
+func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
+	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, sabotage: s}
+	w.wire = w.chance(chanceWire)
+	w.print = protocol.Digest(opt.Base.Fingerprint())
+	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
+	for i, o := range opt.Devices {
+		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}}
+		if d.opt.Share == "" {
+			d.opt.Share = node.ShareSkills
+		}
+		var b [ed25519.SeedSize]byte
+		for k := range 4 {
+			binary.LittleEndian.PutUint64(b[8*k:], keys.Uint64())
+		}
+		d.key = ed25519.NewKeyFromSeed(b[:])
+		d.id = protocol.NewPeerID(d.key.Public().(ed25519.PublicKey))
+		d.utterances = Utterances(o.Stream)
+		w.devices = append(w.devices, d)
+		w.byID[d.id] = d
+	}
+	w.overlay()
+	if err := w.plan(talk); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *World) chance(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, purpose)) }
+
+// overlay draws who is whose neighbour: rings through everyone in random order, so that nobody is cut
+// off and everyone has about Degree neighbours.
+func (w *World) overlay() {
+	n := len(w.devices)
+	r := w.chance(chanceOverlay)
+	for range (w.opt.Degree + 1) / 2 {
+		ring := r.Perm(n)
+		for i, a := range ring {
+			w.devices[a].befriend(w.devices[ring[(i+1)%n]])
+		}
+	}
+}
+
+// plan puts into the queue all that is known beforehand.
+func (w *World) plan(talk *rand.Rand) error {
+	for _, d := range w.devices {
+		w.after(time.Duration(talk.Int64N(int64(w.opt.Talk)/40+1)), d.boot)
+	}
+	for _, d := range w.devices {
+		// The first 1/20 of the time is for switching on.
+		times := make([]time.Duration, len(d.utterances))
+		for i := range times {
+			times[i] = w.opt.Talk/20 + time.Duration(talk.Int64N(int64(w.opt.Talk-w.opt.Talk/20)+1))
+		}
+		slices.Sort(times)
+		for _, t := range times {
+			w.after(t, d.speak)
+		}
+	}
+	r := w.chance(chanceFaults)
+	if len(w.devices) > 0 {
+		victims := r.Perm(len(w.devices))
+		for k := range w.opt.Faults.Crashes {
+			d := w.devices[victims[k%len(victims)]]
+			if d.disk == nil {
+				d.disk = newJournal()
+			}
+			w.after(w.opt.Talk/10+time.Duration(r.Int64N(int64(w.opt.Talk*8/10)+1)), d.crash)
+		}
+	}
+	for _, p := range w.opt.Faults.Partitions {
+		c := &cut{Partition: p, first: make([]bool, len(w.devices))}
+		if c.Share == 0 {
+			c.Share = 0.5
+		}
+		for _, i := range r.Perm(len(w.devices))[:int(c.Share*float64(len(w.devices)))] {
+			c.first[i] = true
+		}
+		w.cuts = append(w.cuts, c)
+		w.after(c.From, func() error { return w.divide(c) })
+		w.after(c.From+c.For, func() error { return w.heal(c) })
+	}
+	return nil
+}
+
+// after plans something.
+func (w *World) after(d time.Duration, do func() error) {
+	w.planned++
+	heap.Push(&w.queue, happening{w.now.Add(max(d, 0)), w.planned, do})
+}
+
+// Now is how long the world has existed.
+func (w *World) Now() time.Duration { return w.now.Sub(Genesis) }
+
+// Seed is what the world was made from.
+func (w *World) Seed() uint64 { return w.seed }
+
+// Events is how many things have happened.
+func (w *World) Events() uint64 { return w.events }
+
+// Traffic is what was sent, by kind of message; the transport's own bytes are not counted.
+func (w *World) Traffic(k protocol.Kind) Traffic { return w.traffic[k&15] }
+
+// Sent is how many bytes all devices together have sent.
+func (w *World) Sent() (bytes uint64) {
+	for _, t := range w.traffic {
+		bytes += t.Bytes
+	}
+	return bytes
+}
+
+// Run lets d of stormy time pass. It returns an error when a law is broken or a node fails.
+func (w *World) Run(d time.Duration) error {
+	if err := w.run(d); err != nil {
+		return err
+	}
+	return w.check()
+}
+
+func (w *World) run(d time.Duration) error {
+	end := w.now.Add(d)
+	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
+		h := heap.Pop(&w.queue).(happening)
+		w.now = h.at
+		w.events++
+		if err := h.do(); err != nil {
+			return fmt.Errorf("sim: seed %d, at %v: %w", w.seed, w.Now(), err)
+		}
+		if w.events%uint64(w.opt.CheckEvery) == 0 {
+			if err := w.check(); err != nil {
+				return err
+			}
+		}
+		if w.opt.Progress != nil && w.events%256 == 0 {
+			w.opt.Progress(w.Now())
+		}
+	}
+	w.now = end
+	return nil
+}
+
+const (
+	quietRounds = 12  // rounds without anything new, after which a conversation counts as quiet
+	calmRounds  = 600 // rounds after which one that is not is given up
+)
+
+// Calm ends the storm: links lose nothing, everyone is up and reachable, and the users are silent. It
+// returns when the conversation has become quiet and all laws hold.
+func (w *World) Calm() error {
+	if !w.calm {
+		w.calm = true
+		w.say("", "the storm is over")
+		for _, c := range w.cuts {
+			if err := w.heal(c); err != nil {
+				return err
+			}
+		}
+		for _, d := range w.devices {
+			if err := d.restart(); err != nil {
+				return fmt.Errorf("sim: seed %d, at %v: %w", w.seed, w.Now(), err)
+			}
+		}
+	}
+	quiet, was := 0, w.moved
+	for range calmRounds {
+		if err := w.run(w.opt.Exchange.Interval); err != nil {
+			return err
+		}
+		if quiet++; w.moved != was {
+			quiet, was = 0, w.moved
+		}
+		if quiet == quietRounds {
+			w.settled = true
+			return w.check()
+		}
+	}
+	return fmt.Errorf("sim: seed %d, at %v: the conversation does not become quiet", w.seed, w.Now())
+}
+
+// say writes a line of the transcript.
+func (w *World) say(who, format string, args ...any) {
+	if w.opt.Transcript == nil {
+		return
+	}
+	if who == "" {
+		who = "*"
+	}
+	fmt.Fprintf(w.opt.Transcript, "%13.6f %s "+format+"\n", append([]any{w.Now().Seconds(), who}, args...)...)
+}

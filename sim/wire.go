@@ -1,0 +1,297 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/node"
+	"github.com/yanmesh/yan/protocol"
+)
+
+// detection is how long it takes a device to notice that a neighbour came or went.
+const detection = 5 * time.Second
+
+// A frame is a message as bytes. It is decoded once for all who get the same bytes: a message that was
+// received is not written any more.
+type frame struct {
+	bytes []byte
+	msg   protocol.Message
+}
+
+func encode(m protocol.Message) (frame, error) {
+	b, err := protocol.Encode(m)
+	if err != nil {
+		return frame{}, err
+	}
+	m, err = protocol.Decode(b)
+	return frame{b, m}, err
+}
+
+// A cut is a partition, and what both halves did in it.
+type cut struct {
+	Partition
+	first   []bool // which devices are in the first half
+	active  bool
+	over    bool
+	half    [2]half
+	settled time.Time // until when an update has to be offered to be asked for
+}
+
+type half struct {
+	said    int // bytes that users said
+	learnt  int // bytes that devices learnt
+	offered int // updates announced early enough to arrive, by someone with a neighbour in this half
+	folds   int // updates of this half tried by others of it since
+}
+
+func (c *cut) side(d *device) int {
+	if c.first[d.index] {
+		return 0
+	}
+	return 1
+}
+
+// reachable reports whether messages pass between two devices now.
+func (w *World) reachable(a, b *device) bool {
+	if a.node == nil || b.node == nil {
+		return false
+	}
+	for _, c := range w.cuts {
+		if c.active && c.side(a) != c.side(b) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *World) divide(c *cut) error {
+	if w.calm {
+		return nil
+	}
+	c.active = true
+	c.settled = w.now.Add(c.For / 2)
+	w.say("", "the mesh is divided")
+	w.noticeAcross(c)
+	return nil
+}
+
+func (w *World) heal(c *cut) error {
+	if !c.active {
+		return nil
+	}
+	c.active, c.over = false, true
+	w.say("", "the mesh is one again")
+	w.noticeAcross(c)
+	return nil
+}
+
+// noticeAcross has everyone notice whom a partition took or gave back.
+func (w *World) noticeAcross(c *cut) {
+	for _, a := range w.devices {
+		for k, b := range a.neighbours {
+			if c.side(a) != c.side(b) {
+				w.notice(a, k)
+			}
+		}
+	}
+}
+
+// noticeAround has a device and its neighbours notice each other, or that one is gone.
+func (w *World) noticeAround(d *device) {
+	for k, o := range d.neighbours {
+		w.notice(d, k)
+		for j, back := range o.neighbours {
+			if back == d {
+				w.notice(o, j)
+			}
+		}
+	}
+}
+
+// notice plans for a device to learn, a while later, whether its k-th neighbour is there.
+func (w *World) notice(d *device, k int) {
+	late := detection/2 + time.Duration(w.wire.Int64N(int64(detection)))
+	life := d.life
+	w.after(late, func() error {
+		o := d.neighbours[k]
+		here := w.reachable(d, o)
+		if d.node == nil || d.life != life || d.sees[k] == here {
+			return nil
+		}
+		d.sees[k] = here
+		ev := mesh.Event{Kind: mesh.Left, Peer: o.id}
+		if here {
+			ev.Kind = mesh.Joined
+		}
+		w.say(d.opt.Name, "sees that %s %v", o.opt.Name, ev.Kind)
+		return d.hear(ev)
+	})
+}
+
+// send puts an envelope on its way.
+func (w *World) send(from *device, e protocol.Envelope) error {
+	w.inspect(from, e.Msg)
+	if e.To == "" {
+		u, ok := e.Msg.(*protocol.Update)
+		if !ok {
+			return fmt.Errorf("a node says to everyone what is no update: %v", e.Msg)
+		}
+		w.moved++
+		w.offered(from)
+		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
+		return w.gossip(from, nil, u)
+	}
+	to := w.byID[e.To]
+	if to == nil {
+		return fmt.Errorf("a node speaks to a stranger: %v", e)
+	}
+	f, err := encode(e.Msg)
+	if err != nil {
+		return err
+	}
+	switch e.Msg.(type) {
+	case *protocol.Want, *protocol.Update, *protocol.Announce:
+		w.moved++
+	}
+	w.carry(from, to, f, func() error {
+		if u, ok := f.msg.(*protocol.Update); ok {
+			to.seen[u.ID] = true
+		}
+		w.say(to.opt.Name, "hears %s: %s", from.opt.Name, brief(f))
+		return to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
+	})
+	return nil
+}
+
+// brief is a message as the transcript has it: long lists are told by their length and digest.
+func brief(f frame) string {
+	switch m := f.msg.(type) {
+	case *protocol.Have:
+		return fmt.Sprintf("have %d updates, %v", len(m.IDs), protocol.Sum(f.bytes))
+	case *protocol.Want:
+		return fmt.Sprintf("want %d updates, %v", len(m.IDs), protocol.Sum(f.bytes))
+	}
+	return f.msg.String()
+}
+
+// carry takes a frame from one device to another, if it does not get lost, and then calls arrive.
+func (w *World) carry(from, to *device, f frame, arrive func() error) {
+	size := len(f.bytes)
+	t := &w.traffic[f.msg.Kind()&15]
+	t.Messages++
+	t.Bytes += uint64(size)
+	from.sent += uint64(size)
+	if from.busy.Before(w.now) {
+		from.busy = w.now
+	}
+	from.busy = from.busy.Add(time.Duration(float64(size) / float64(w.opt.Links.Bandwidth) * float64(time.Second)))
+	l := w.opt.Links
+	delay := l.MinDelay + time.Duration(w.wire.Int64N(int64(l.MaxDelay-l.MinDelay)+1))
+	lost := w.wire.Float64() < l.Loss && !w.calm
+	if lost || !w.reachable(from, to) {
+		return
+	}
+	life := to.life
+	w.after(from.busy.Add(delay).Sub(w.now), func() error {
+		if to.node == nil || to.life != life || !w.reachable(from, to) {
+			return nil
+		}
+		if g := w.sabotage.deliver; g != nil && g(to.index, f.msg) {
+			return nil
+		}
+		return arrive()
+	})
+}
+
+// gossip announces an update to a device's neighbours, but the one it came from. Whoever has not seen it
+// fetches the body from the one who told, verifies it, and passes it on in turn.
+func (w *World) gossip(from, not *device, u *protocol.Update) error {
+	from.seen[u.ID] = true
+	head, err := encode(&u.Announce)
+	if err != nil {
+		return err
+	}
+	whole, err := encode(u)
+	if err != nil {
+		return err
+	}
+	for k, to := range from.neighbours {
+		if to == not || !from.sees[k] {
+			continue
+		}
+		w.carry(from, to, head, func() error {
+			if to.seen[u.ID] || from.node == nil {
+				return nil
+			}
+			to.seen[u.ID] = true
+			w.carry(from, to, whole, func() error { return w.fetched(from, to, whole) })
+			return nil
+		})
+	}
+	return nil
+}
+
+// fetched has a device hear an update that it fetched, and pass it on.
+func (w *World) fetched(from, to *device, whole frame) error {
+	u := whole.msg.(*protocol.Update)
+	if err := u.Verify(); err != nil {
+		return nil
+	}
+	w.moved++
+	w.say(to.opt.Name, "hears %s: %v", from.opt.Name, u)
+	if err := to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: u}); err != nil {
+		return err
+	}
+	return w.gossip(to, from, u)
+}
+
+// What follows keeps the accounts that laws look into.
+
+// inspect notes an update that its author's owner did not let go.
+func (w *World) inspect(from *device, m protocol.Message) {
+	var id protocol.UpdateID
+	switch m := m.(type) {
+	case *protocol.Update:
+		id = m.ID
+	case *protocol.Announce:
+		id = m.ID
+	default:
+		return
+	}
+	if author := w.byID[id.Author]; author != nil && author.opt.Share == node.ShareNone {
+		author.leaked = id
+	}
+}
+
+// account changes the account of the half that d is in, for every partition there is.
+func (w *World) account(d *device, change func(*half)) {
+	for _, c := range w.cuts {
+		if c.active {
+			change(&c.half[c.side(d)])
+		}
+	}
+}
+
+func (w *World) offered(d *device) {
+	for _, c := range w.cuts {
+		if !c.active || w.now.After(c.settled) {
+			continue
+		}
+		for k, o := range d.neighbours {
+			if d.sees[k] && o.node != nil && c.side(o) == c.side(d) {
+				c.half[c.side(d)].offered++
+				break
+			}
+		}
+	}
+}
+
+func (w *World) folded(d *device, f node.Fold) {
+	author := w.byID[f.ID.Author]
+	for _, c := range w.cuts {
+		if c.active && author != nil && c.side(author) == c.side(d) {
+			c.half[c.side(d)].folds++
+		}
+	}
+}

@@ -12,6 +12,7 @@ package node
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +73,17 @@ type Actions struct {
 	Send    []protocol.Envelope
 	Folds   []Fold // what became of peers' skills, for the owner to see
 	Wake    time.Time
+}
+
+// Add appends what is to be done after a.
+func (a *Actions) Add(b Actions) {
+	a.Bodies = append(a.Bodies, b.Bodies...)
+	a.Records = append(a.Records, b.Records...)
+	a.Send = append(a.Send, b.Send...)
+	a.Folds = append(a.Folds, b.Folds...)
+	if !b.Wake.IsZero() {
+		a.Wake = b.Wake
+	}
 }
 
 // A Fold tells what became of a peer's skill.
@@ -200,6 +212,30 @@ func (n *Node) SetShared(now time.Time, name string, shared bool) (a Actions, er
 	return a, nil
 }
 
+// Settled is the mind as it would think in any other stream, every skill behind its gate. Gates that are
+// due are solved for it, which changes the mind.
+func (n *Node) Settled() (*model.Model, Actions) {
+	return n.learner.Settled(), Actions{Records: [][]byte{record(recSettle)}}
+}
+
+// Measured notes what one of our skills is worth: nats an event that it saves on held-out events of its
+// context. The next announcement tells it.
+func (n *Node) Measured(name string, gain float64) (a Actions, err error) {
+	s := n.learner.Skill("", name)
+	if s == nil {
+		return a, fmt.Errorf("node: no skill %q of our own", name)
+	}
+	if gain-gain != 0 {
+		return a, fmt.Errorf("node: skill %q: a gain of %v", name, gain)
+	}
+	s.Gain = min(max(gain, -maxGain), maxGain)
+	a.Records = append(a.Records, record(recGain, binary.LittleEndian.AppendUint64(nil, math.Float64bits(s.Gain)), []byte(name)))
+	return a, nil
+}
+
+// maxGain bounds, in nats an event, what is told of a skill: nobody believes more.
+const maxGain = 10
+
 // Shares reports whether the owner lets a skill leave the device.
 func (n *Node) Shares(s *learning.Skill) bool {
 	switch {
@@ -241,6 +277,7 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue
 		}
+		a.Records = append(a.Records, record(recSettle)) // Export has settled the mind, and so must a replay
 		body, err := d.Encode(n.learner.Base().Config)
 		if err != nil {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
@@ -271,7 +308,7 @@ func micro(nats float64) int64 {
 	if nats-nats != 0 {
 		return 0
 	}
-	return int64(math.RoundToEven(min(max(nats, -10), 10) * 1e6))
+	return int64(math.RoundToEven(min(max(nats, -maxGain), maxGain) * 1e6))
 }
 
 // converse does what the conversation wants: it tries the skills that came, tells the conversation what

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/yanmesh/yan/protocol"
 )
@@ -18,6 +19,8 @@ const (
 	recFold   = 'K' // a peer's skill was tried: author, digest of its body
 	recForget = 'D' // a skill was forgotten: author, name
 	recShare  = 'S' // the owner's word on sharing: 0 or 1, name
+	recSettle = 'G' // gates were solved ahead of their time
+	recGain   = 'W' // what a skill proved to be worth: eight bytes of a float64, name
 	recTalk   = 'X' // the conversation's state; the last one counts
 )
 
@@ -56,7 +59,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	if len(rec) == 0 {
 		return errRecord
 	}
-	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recTalk: 1}
+	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTalk: 1}
 	k, known := count[rec[0]]
 	if !known {
 		return fmt.Errorf("%w: kind %q", errRecord, rec[0])
@@ -73,7 +76,19 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	case recFocus:
 		return n.learner.Focus(string(ps[0]))
 	case recForget:
+		if len(ps[0]) == 0 {
+			delete(n.published, string(ps[1]))
+		}
 		return n.learner.Forget(string(ps[0]), string(ps[1]))
+	case recSettle:
+		n.learner.Settle()
+	case recGain:
+		if len(ps[0]) != 8 {
+			return errRecord
+		}
+		if s := n.learner.Skill("", string(ps[1])); s != nil {
+			s.Gain = math.Float64frombits(binary.LittleEndian.Uint64(ps[0]))
+		}
 	case recShare:
 		if s := n.learner.Skill("", string(ps[1])); s != nil {
 			s.Shared = string(ps[0]) == "1"

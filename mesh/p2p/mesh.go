@@ -152,6 +152,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Check reports what is wrong with c whatever the machine and the network are.
+func (c Config) Check() error {
+	if _, err := newProtocols(c.withDefaults().Network); err != nil {
+		return err
+	}
+	if _, err := listenAddrs(c.Listen); err != nil {
+		return err
+	}
+	_, err := joinPeers(c.Join)
+	return err
+}
+
 // over makes a mesh over a host that listens already, and closes the host when the mesh is closed or
 // cannot be made.
 func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/node"
+	"github.com/yanmesh/yan/protocol"
+)
+
+const (
+	defaultAPI = "127.0.0.1:7411"
+	apiFile    = "api" // in the home: where the running node answers
+	apiWait    = 10 * time.Second
+)
+
+// checkAPI refuses addresses that others could reach: whoever may ask is whoever may log in here.
+func checkAPI(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return ui.Usage("--api %q: write an address like %s", addr, defaultAPI)
+	}
+	if !loopback(host) {
+		return ui.Usage("--api %s: the address is not a loopback one: write one like %s", addr, defaultAPI)
+	}
+	return nil
+}
+
+// loopback reports whether a host can be nobody but this machine.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}
+
+// An api answers, on this machine, what the running node is asked.
+type api struct {
+	addr   string
+	file   string
+	server *http.Server
+	done   chan struct{}
+}
+
+// serve begins to answer.
+func (s *session) serve() error {
+	if s.runFlags.api == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.runFlags.api)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(s.runFlags.api)
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err == nil {
+			s.log.Warn("the address of the API is taken, using a free one", "api", s.runFlags.api, "instead", l.Addr().String())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("--api %s: %w: choose another address", s.runFlags.api, err)
+	}
+	a := &api{addr: l.Addr().String(), file: filepath.Join(s.dev.Home, apiFile), done: make(chan struct{})}
+	if err := writeWhole(a.file, []byte(a.addr+"\n")); err != nil {
+		return errors.Join(fmt.Errorf("--home %s: %w", s.dev.Home, err), l.Close())
+	}
+	a.server = &http.Server{Handler: onlyHere(s.routes()), ReadHeaderTimeout: apiWait, WriteTimeout: 3 * apiWait, MaxHeaderBytes: 16 << 10}
+	s.api = a
+	go func() {
+		defer close(a.done)
+		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the API answers no more", "err", err)
+		}
+	}()
+	return nil
+}
+
+// writeWhole puts a small file in place in one step, for its owner's eyes.
+func writeWhole(name string, b []byte) error {
+	part := name + ".part"
+	if err := os.WriteFile(part, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(part, name)
+}
+
+func (a *api) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := a.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = a.server.Close()
+	}
+	<-a.done
+	return errors.Join(err, os.Remove(a.file))
+}
+
+// onlyHere refuses what a web page could make a browser ask: requests that name another host, which is
+// how a page reaches a loopback address under a name of its own, and anything but questions.
+func onlyHere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		switch {
+		case !loopback(host):
+			http.Error(w, "this address answers to its own name alone", http.StatusForbidden)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "there are only questions here", http.StatusMethodNotAllowed)
+		default:
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			w.Header().Set("Cache-Control", "no-store")
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// A statusReport is what a node says of itself.
+type statusReport struct {
+	Running    bool            `json:"running"`
+	Version    string          `json:"version"`
+	ID         protocol.PeerID `json:"id"`
+	Home       string          `json:"home"`
+	Model      string          `json:"model"`
+	Parameters int             `json:"parameters"`
+	Events     uint64          `json:"events"`
+	Skills     int             `json:"skills"`
+	Held       int             `json:"held"` // updates that others may have from here
+	Share      string          `json:"share,omitempty"`
+	Addrs      []string        `json:"addrs,omitempty"`
+	Peers      int             `json:"peers"`
+	Uptime     float64         `json:"uptime_seconds,omitempty"`
+}
+
+func statusOf(n *node.Node, home string) statusReport {
+	l := n.Learner()
+	return statusReport{
+		Version: ui.Version(), ID: n.Self(), Home: home, Model: protocol.Digest(l.Fingerprint()).String(),
+		Parameters: l.Base().Parameters(), Events: l.Events(), Skills: len(l.Skills()),
+		Held: len(n.Conversation().Held()), Peers: len(n.Conversation().Peers()),
+	}
+}
+
+// A peerReport is what a node knows of a peer.
+type peerReport struct {
+	ID        protocol.PeerID `json:"id"`
+	Here      bool            `json:"here"`
+	Agent     string          `json:"agent,omitempty"`
+	Since     *time.Time      `json:"since,omitempty"`
+	LastHeard *time.Time      `json:"last_heard,omitempty"`
+	Reason    string          `json:"reason,omitempty"` // why nothing is exchanged with it
+	Messages  uint64          `json:"messages"`
+	Folded    int             `json:"folded"`
+	Refused   int             `json:"refused"`
+	Harmful   int             `json:"harmful"`
+	Gain      float64         `json:"gain"` // nats an event, over all its skills
+	Shunned   bool            `json:"shunned"`
+}
+
+// peersOf lists who is here, and then who was of note before, each sorted by name.
+func peersOf(n *node.Node) []peerReport {
+	list := []peerReport{}
+	at := map[protocol.PeerID]int{}
+	when := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
+	}
+	for _, p := range n.Conversation().Peers() {
+		at[p.ID] = len(list)
+		list = append(list, peerReport{ID: p.ID, Here: true, Agent: p.Agent, Since: when(p.Since), LastHeard: when(p.LastHeard),
+			Reason: p.Reason, Messages: p.Messages})
+	}
+	for _, st := range n.Conversation().Ledger() {
+		i, here := at[st.Author]
+		if !here {
+			i = len(list)
+			list = append(list, peerReport{ID: st.Author})
+		}
+		r := &list[i]
+		r.Folded, r.Refused, r.Harmful, r.Gain, r.Shunned = st.Folded, st.Refused, st.Harmful, float64(st.Gain)/1e6, st.Shunned
+	}
+	return list
+}
+
+// routes are what can be asked.
+func (s *session) routes() http.Handler {
+	mux := http.NewServeMux()
+	ask := func(path string, question func(*node.Node) any) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), apiWait)
+			defer cancel()
+			var answer any
+			if err := s.dev.Do(ctx, func(_ time.Time, n *node.Node) (node.Actions, error) {
+				answer = question(n)
+				return node.Actions{}, nil
+			}); err != nil {
+				http.Error(w, "the node does not answer: "+err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(answer) // whoever asked has left
+		})
+	}
+	ask("/healthz", func(*node.Node) any { return map[string]bool{"ready": true} })
+	ask("/v1/status", func(n *node.Node) any {
+		r := statusOf(n, s.dev.Home)
+		r.Running, r.Share, r.Uptime = true, s.share, time.Since(s.began).Seconds()
+		if s.mesh != nil {
+			r.Addrs = s.mesh.Addrs()
+		}
+		return r
+	})
+	ask("/v1/peers", func(n *node.Node) any { return peersOf(n) })
+	ask("/v1/skills", func(n *node.Node) any { return skillsOf(n) })
+	return mux
+}

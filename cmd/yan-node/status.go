@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/yanmesh/yan/cmd/internal/device"
+	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/node/store"
+)
+
+// maxAnswer bounds what is read of a node's answer.
+const maxAnswer = 64 << 20
+
+// ask asks the node that runs on the home. inUse is how the store said that there is one.
+func (c *common) ask(ctx context.Context, path string, answer any, inUse error) error {
+	home, err := c.folder()
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(home, apiFile))
+	if err != nil {
+		return fmt.Errorf("%w; it answers no questions (run it with --api)", inUse)
+	}
+	addr := strings.TrimSpace(string(b))
+	if checkAPI(addr) != nil || addr == "" {
+		return fmt.Errorf("%s holds no loopback address: start the node again", filepath.Join(home, apiFile))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*apiWait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req) // through no proxy
+	if err != nil {
+		return fmt.Errorf("%w; it does not answer at %s (%v)", inUse, addr, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	b, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the node at %s: %w", addr, err)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("the node at %s: %s: %s", addr, resp.Status, strings.TrimSpace(string(b)))
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return fmt.Errorf("the node at %s: not an answer: %w", addr, err)
+	}
+	return nil
+}
+
+// exists refuses a home that nobody began: asking must not make one.
+func (c *common) exists() error {
+	home, err := c.folder()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(home, "identity.key")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no device in %s: yan-node makes one, or name another --home", home)
+	}
+	return nil
+}
+
+// statusCommand says what a device is and does.
+func statusCommand(c *common) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say what the device is and, if it runs, what it does",
+		Long:  `status asks the node that runs on the home; when none does, it says what is in the home.`,
+		Example: `  yan-node status
+  yan-node status --home /tmp/car --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.exists(); err != nil {
+				return err
+			}
+			var r statusReport
+			d, err := c.open(cmd, device.Options{})
+			switch {
+			case errors.Is(err, store.ErrInUse):
+				if err := c.ask(cmd.Context(), "/v1/status", &r, err); err != nil {
+					return err
+				}
+			case err != nil:
+				return err
+			default:
+				r = statusOf(d.Node, d.Home)
+				if err := d.Close(); err != nil {
+					return err
+				}
+			}
+			out := cmd.OutOrStdout()
+			if c.json {
+				return ui.JSON(out, r)
+			}
+			state := "not running"
+			if r.Running {
+				state = "running for " + ui.Duration(time.Duration(r.Uptime*float64(time.Second)).Round(time.Second))
+			}
+			fmt.Fprintf(out, "device %s, %s\nhome %s\n", r.ID, state, r.Home)
+			fmt.Fprintf(out, "base model %s, %s parameters\n", r.Model, ui.Count(int64(r.Parameters)))
+			fmt.Fprintf(out, "read %s events, has %d skills, holds %d updates for others\n", ui.Count(int64(r.Events)), r.Skills, r.Held)
+			if r.Running {
+				fmt.Fprintf(out, "shares %s, %d peers here\n", r.Share, r.Peers)
+			}
+			for _, a := range r.Addrs {
+				fmt.Fprintf(out, "listening: --join %s\n", a)
+			}
+			return nil
+		},
+	}
+}
+
+// peersCommand lists the peers of the running node.
+func peersCommand(c *common) *cobra.Command {
+	return &cobra.Command{
+		Use:   "peers",
+		Short: "List the peers of the running node, and what their skills were worth",
+		Example: `  yan-node peers
+  yan-node peers --home /tmp/car --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.exists(); err != nil {
+				return err
+			}
+			home, err := c.folder()
+			if err != nil {
+				return err
+			}
+			st, err := store.Open(home, store.Options{})
+			if err == nil {
+				return errors.Join(fmt.Errorf("no node runs on %s: start one with yan-node run", home), st.Close())
+			}
+			if !errors.Is(err, store.ErrInUse) {
+				return err
+			}
+			var list []peerReport
+			if err := c.ask(cmd.Context(), "/v1/peers", &list, err); err != nil {
+				return err
+			}
+			if c.json {
+				return ui.JSON(cmd.OutOrStdout(), list)
+			}
+			if len(list) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "no peers yet: name one with --join, or look around with --lan")
+				return nil
+			}
+			t := ui.NewTable("peer", "here", "agent", "folded", "refused", "harmful", "gain", "note")
+			for _, p := range list {
+				here, note := "no", p.Reason
+				if p.Here {
+					here = "yes"
+				}
+				if p.Shunned {
+					note = "not asked any more: its skills only harm"
+				}
+				t.Row(p.ID, here, p.Agent, p.Folded, p.Refused, p.Harmful, fmt.Sprintf("%+.4f", p.Gain), note)
+			}
+			return t.Fprint(cmd.OutOrStdout())
+		},
+	}
+}

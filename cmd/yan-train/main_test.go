@@ -130,7 +130,7 @@ func TestStoppedTrainingComesToTheSameFile(t *testing.T) {
 		if _, err := png.Decode(bytes.NewReader(read(t, file(name+".png")))); err != nil {
 			t.Errorf("%s: its loss curve: %v", name, err)
 		}
-		for _, suffix := range []string{trainSuffix, curveSuffix, partSuffix} {
+		for _, suffix := range []string{trainSuffix, curveSuffix} {
 			if exists(file(name + suffix)) {
 				t.Errorf("%s is left", name+suffix)
 			}
@@ -142,6 +142,9 @@ func TestStoppedTrainingComesToTheSameFile(t *testing.T) {
 	}
 	if m.Background.Len() == 0 {
 		t.Error("the model has no background, so no device can learn on it")
+	}
+	if rest, err := filepath.Glob(file(".part-*")); err != nil || len(rest) > 0 {
+		t.Errorf("%v are left, %v", rest, err)
 	}
 	f, err := model.ReadTensors(want)
 	if err != nil {
@@ -302,7 +305,7 @@ func TestBadInput(t *testing.T) {
 			if strings.Count(stderr, "yan-train: ") != 1 {
 				t.Errorf("more than one line of error: %s", stderr)
 			}
-			if exists(out) || exists(out+partSuffix) || !bytes.Equal(read(t, stopped+trainSuffix), was) {
+			if exists(out) || !bytes.Equal(read(t, stopped+trainSuffix), was) {
 				t.Error("files were touched")
 			}
 		})

@@ -182,7 +182,7 @@ func checkOut(out string) error {
 	if info, err := os.Stat(out); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("--out %s: it is there and no file: name another", out)
 	}
-	f, err := os.OpenFile(out+partSuffix, os.O_WRONLY|os.O_CREATE, 0o666)
+	f, err := os.CreateTemp(filepath.Dir(out), ".part-*")
 	if err != nil {
 		return fmt.Errorf("--out %s: cannot be written: %w: name a file in a folder of yours", out, bare(err))
 	}

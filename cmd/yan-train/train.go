@@ -158,6 +158,14 @@ func (t *training) line(c *curve, rate float64) string {
 		ui.Bytes(seen), ui.Bytes(total), 100*seen/total, c.recent(), ui.Bytes(int64(rate)), ui.Duration(left))
 }
 
+// replace puts b into a file, all of it or nothing.
+func replace(path string, b []byte) error {
+	if err := ui.WriteFile(path, b); err != nil {
+		return fmt.Errorf("%s: cannot be written: %w: make room, or check the folder", path, bare(err))
+	}
+	return nil
+}
+
 // save keeps where the training stands. The curve goes first: what it has beyond the state is dropped.
 func (t *training) save(c *curve) error {
 	if err := replace(t.out+curveSuffix, c.csv()); err != nil {

@@ -191,7 +191,6 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	} else {
 		l.skills = append(l.skills, s)
 	}
-	l.tape.Open = nil
 	l.rebuild()
 	after := l.onRecent()
 	gain = before - after

@@ -105,7 +105,12 @@ type Learner struct {
 	pending []sense.Event // not yet learnt from; the first is context only
 	counted float64       // surprise of the pending events, as far as it was told
 	recent  []sense.Event // the owner's last events
-	logits  []float32     // prediction of the next event; nil at the very beginning
+
+	judged    bool      // whether judgement holds
+	judgement float64   // see onRecent
+	evidence  []float32 // (len(recent), ContextSize) what recent events tell of their context; nil until asked for
+
+	logits []float32 // prediction of the next event; nil at the very beginning
 
 	print  [32]byte // fingerprint of the base, once computed
 	focus  string   // the skill that the owner named, if any
@@ -142,6 +147,7 @@ func (l *Learner) rebuild() {
 		banks[i] = s.bank
 	}
 	l.model = l.base.WithBanks(banks...)
+	l.judged = false
 }
 
 // Base is the base that the learner stands on.
@@ -188,8 +194,8 @@ func CheckName(name string) error {
 }
 
 // Focus names the context of what comes next: it is learnt into the skill of this name, which is grown
-// if need be and open whatever the context is. An empty name leaves it to the learner again. What is
-// pending is learnt first.
+// if need be and open whatever the context is. An empty name leaves it to the learner again: from then on
+// the named skill opens and learns by its gate. What is pending is learnt first.
 func (l *Learner) Focus(name string) error {
 	if name != "" {
 		if err := CheckName(name); err != nil {
@@ -197,6 +203,9 @@ func (l *Learner) Focus(name string) error {
 		}
 	}
 	l.Flush()
+	if s := l.Skill("", l.focus); s != nil && name != l.focus {
+		s.until = min(s.until, s.Events) // what follows is of another context, and not to be learnt into it
+	}
 	l.focus = name
 	if name != "" && l.Skill("", name) == nil {
 		return l.grow(name)
@@ -277,6 +286,7 @@ func (l *Learner) Flush() {
 // sections of one skill. The last event stays pending as the context of what follows.
 func (l *Learner) learn() (nats float64) {
 	n := len(l.pending) - 1
+	l.judged, l.evidence = false, nil
 	pen := l.pen()
 	l.model.Forward(l.state, l.pending[:n], &l.tape)
 	if cap(l.dlogits) < n*sense.Symbols {
@@ -468,6 +478,7 @@ func (l *Learner) solve(s *Skill) {
 		return // the gate stays as it was; without samples there is nothing to solve
 	}
 	g.Force = s.bank.Gate.Force
+	l.judged = false
 	s.bank.Gate, s.Report, s.solved = g, rep, s.Events
 }
 

@@ -42,6 +42,7 @@ const (
 	maxDelta       = 4 << 20 // bytes
 	maxDeltaWeight = 64      // no honest weight is larger
 	maxSamples     = 1024
+	maxSample      = 128 * model.Int8Step // Encode clamps them so
 )
 
 // ErrDelta is returned for bytes that are no skill, or none for this base.
@@ -99,7 +100,7 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 	if h.Base != hex.EncodeToString(base[:]) {
 		return bad("it stands on another base model (%.8s, this device has %x)", h.Base, base[:4])
 	}
-	if h.Sections < 1 || h.Neurons < 1 || h.Sections > len(b) || h.Neurons > len(b) || c.BankSize(h.Sections, h.Neurons) > len(b) {
+	if !bankFits(c, h.Sections, h.Neurons, len(b)/2) {
 		return bad("%d sections of %d neurons do not fit %d bytes", h.Sections, h.Neurons, len(b))
 	}
 	if h.Gain-h.Gain != 0 || math.Abs(h.Gain) > 10 {
@@ -116,6 +117,11 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 	d.samples = make([]float32, shape[0]*shape[1])
 	if err := f.Read("samples", d.samples, shape...); err != nil {
 		return bad("%v", err)
+	}
+	for i, v := range d.samples {
+		if v > maxSample || v < -maxSample {
+			return bad("sample number %d is %v", i, v)
+		}
 	}
 	for i, l := range d.bank.Layers {
 		if l.Sections == nil {
@@ -134,6 +140,12 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 		}
 	}
 	return d, nil
+}
+
+// bankFits reports whether a bank of so many sections and neurons can be, and has at most most numbers.
+func bankFits(c model.Config, sections, neurons, most int) bool {
+	const maxNeurons = 256 // as package model has it; with it, no factor below overflows
+	return sections > 0 && neurons > 0 && neurons <= maxNeurons && sections <= most/c.BankSize(1, neurons)
 }
 
 // Export returns one of our own skills as a delta. The learner goes on without touching it.
@@ -185,30 +197,61 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	}
 	before := l.onRecent()
 	old := slices.IndexFunc(l.skills, func(o *Skill) bool { return o.Author == author && o.Name == d.Name })
+	silent := !l.opensOnRecent(&gate) && (old < 0 || !l.opensOnRecent(&l.skills[old].bank.Gate))
 	was := slices.Clone(l.skills)
 	if old >= 0 {
 		l.skills[old] = s
 	} else {
 		l.skills = append(l.skills, s)
 	}
+	l.tape.Open = nil
 	l.rebuild()
+	if silent { // a bank that is shut changes nothing
+		l.judged, l.judgement = true, before
+		return 0, nil
+	}
 	after := l.onRecent()
 	gain = before - after
 	if !(gain >= -l.cfg.Harm) {
 		l.skills = was
 		l.rebuild()
+		l.judged, l.judgement = true, before
 		return gain, ErrHarm
 	}
 	return gain, nil
 }
 
-// onRecent is the mean surprise of own recent events, with every skill behind its gate.
+// onRecent is the mean surprise of own recent events, with every skill behind its gate. Many skills may
+// come between two events of the owner, so it is kept until something changes it.
 func (l *Learner) onRecent() float64 {
-	warm := min(256, len(l.recent)/2) // read, but not judged by: at first no evidence tells where we are
 	if len(l.recent) < 64 {
 		return 0
 	}
-	return evaluate(l.Settled(), l.recent, warm, nil).Bits * math.Ln2
+	m := l.Settled()
+	if !l.judged {
+		warm := min(256, len(l.recent)/2) // read, but not judged by: at first no evidence tells where we are
+		l.judged, l.judgement = true, evaluate(m, l.recent, warm, nil).Bits*math.Ln2
+	}
+	return l.judgement
+}
+
+// opensOnRecent reports whether a gate opens anywhere in own recent events.
+func (l *Learner) opensOnRecent(g *model.Gate) bool {
+	dim := l.base.Config.ContextSize()
+	if l.evidence == nil {
+		t := model.Tape{ContextOnly: true}
+		state := l.base.NewState()
+		for part := range slices.Chunk(l.recent, 256) {
+			l.base.Forward(state, part, &t)
+			l.evidence = append(l.evidence, t.Context[:t.N*dim]...)
+		}
+	}
+	for e := range slices.Chunk(l.evidence, dim) {
+		if g.Opens(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Measure records what a skill of our own is worth: nats an event that it saves on held-out events of

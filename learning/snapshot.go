@@ -146,7 +146,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	}
 	for i, sh := range h.Skills {
 		p := fmt.Sprintf("skill.%d.", i)
-		if sh.Sections < 1 || sh.Neurons < 1 || sh.Sections > len(b) || sh.Neurons > len(b) || sh.Samples < 0 || sh.Samples > len(b) {
+		if !bankFits(l.base.Config, sh.Sections, sh.Neurons, len(b)/4) || sh.Samples < 0 || sh.Samples > len(b)/4/dim {
 			return bad("skill %q: %d sections of %d neurons, %d samples", sh.Name, sh.Sections, sh.Neurons, sh.Samples)
 		}
 		bank, err := model.NewBank(l.base.Config, sh.Name, sh.Sections, sh.Neurons)

@@ -70,8 +70,8 @@ const SnapshotEvery = 1 << 20
 // the only goroutine to touch n. m may be nil: a node alone. told, which may be nil, hears what became
 // of peers' skills.
 //
-// Where the disk fails, the job that needed it gets the error and nothing is acknowledged; the node goes
-// on thinking.
+// Where the disk fails, the job that needed it gets the error and nothing is acknowledged or sent; the node
+// goes on thinking, and what it thought meanwhile is kept with the first thing that can be kept again.
 func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *slog.Logger, told func(Fold)) error {
 	defer close(r.done)
 	if log == nil {
@@ -84,19 +84,34 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	gathered := 0
+	behind := false // whether the mind has taken in what the journal has not
 
-	// keep makes a's changes durable.
-	keep := func(a Actions) error {
-		for _, b := range a.Bodies {
-			if _, err := j.PutBlob(b); err != nil {
-				return fmt.Errorf("node: nothing was kept: %w", err)
-			}
-		}
+	// keep makes a's changes durable. Where the journal is behind, its records would be replayed on another
+	// mind than the one they were made in, so a snapshot takes their place.
+	keep := func(a Actions) (err error) {
 		if len(a.Records) == 0 {
 			return nil
 		}
+		defer func() {
+			if err != nil {
+				behind = true
+				err = fmt.Errorf("node: nothing was kept: %w", err)
+			}
+		}()
+		for _, b := range a.Bodies {
+			if _, err := j.PutBlob(b); err != nil {
+				return err
+			}
+		}
+		if behind {
+			if err := snapshot(n, j); err != nil {
+				return err
+			}
+			behind, gathered = false, 0
+			return nil
+		}
 		if err := j.Append(a.Records); err != nil {
-			return fmt.Errorf("node: nothing was kept: %w", err)
+			return err
 		}
 		for _, rec := range a.Records {
 			gathered += len(rec)
@@ -110,8 +125,10 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 		return nil
 	}
 	perform := func(a Actions) error {
-		err := keep(a)
-		if err != nil {
+		if !a.Wake.IsZero() {
+			timer.Reset(time.Until(a.Wake))
+		}
+		if err := keep(a); err != nil {
 			return err
 		}
 		for _, f := range a.Folds {
@@ -126,9 +143,6 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 			if err := m.Send(ctx, e); err != nil && ctx.Err() == nil {
 				log.Debug("not sent", "to", e.To, "message", e.Msg.String(), "err", err)
 			}
-		}
-		if !a.Wake.IsZero() {
-			timer.Reset(time.Until(a.Wake))
 		}
 		return nil
 	}

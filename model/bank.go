@@ -165,6 +165,9 @@ func (g *Gate) open(e []float32) float32 {
 	return min(max((kernel.Dot(g.Weight, e)-g.Theta)/g.Span, 0), 1)
 }
 
+// Opens reports whether evidence e opens the gate at all.
+func (g *Gate) Opens(e []float32) bool { return g.open(e) > 0 }
+
 func (g *Gate) own(e []float32) float32 {
 	if g.Own == nil {
 		return 0

@@ -204,7 +204,6 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	} else {
 		l.skills = append(l.skills, s)
 	}
-	l.tape.Open = nil
 	l.rebuild()
 	if silent { // a bank that is shut changes nothing
 		l.judged, l.judgement = true, before

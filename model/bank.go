@@ -33,7 +33,7 @@ type BankLayer struct {
 //	open  = clip((Weight·e − Theta) / Span, 0, 1)
 //	share = open · exp(Sharp · (Own·e + OwnBias)), as a part of what all open banks have
 type Gate struct {
-	Force   bool      // open whatever the context is: while a context is being learnt by name
+	Force   bool      // open whatever the context is, and as likely as any: while a context is being learnt by name
 	Weight  []float32 // (ContextSize) direction from the background to this context; nil keeps the gate shut
 	Theta   float32   // where it begins to open
 	Span    float32   // how far from there it is fully open
@@ -143,8 +143,11 @@ func (m *Model) open(s *State, t *Tape) {
 			continue
 		}
 		var sum float64
-		for b := range m.Banks {
+		for b, bank := range m.Banks {
 			if v := t.Open[b][p]; v > 0 {
+				if bank.Gate.Force { // its context was named: none is likelier, or others would keep it from learning
+					t.share[b] = best
+				}
 				t.share[b] = float64(v) * math.Exp(t.share[b]-best)
 				sum += t.share[b]
 			}

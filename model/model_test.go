@@ -88,6 +88,15 @@ func TestOpenBanksShare(t *testing.T) {
 			t.Errorf("event %d: open %v %v %v, want ½ ½ 0", p, tape.Open[0][p], tape.Open[1][p], tape.Open[2][p])
 		}
 	}
+
+	named := one("d", -100)
+	named.Gate.Force = true
+	m.WithBanks(one("a", 0), named).Forward(m.NewState(), noise(20, 8), &tape)
+	for p := gateAge; p < 20; p++ {
+		if math.Abs(float64(tape.Open[1][p]-0.5)) > 1e-6 {
+			t.Errorf("event %d: a bank whose context was named is open %v, want ½", p, tape.Open[1][p])
+		}
+	}
 }
 
 func TestSparsemax(t *testing.T) {

@@ -87,9 +87,10 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 	behind := false // whether the mind has taken in what the journal has not
 
 	// keep makes a's changes durable. Where the journal is behind, its records would be replayed on another
-	// mind than the one they were made in, so a snapshot takes their place.
+	// mind than the one they were made in, so a snapshot takes their place; and nothing is said to peers that
+	// a restart would not know of.
 	keep := func(a Actions) (err error) {
-		if len(a.Records) == 0 {
+		if len(a.Records) == 0 && (!behind || len(a.Send) == 0) {
 			return nil
 		}
 		defer func() {
@@ -172,7 +173,7 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 			return nil
 		}
 		if err != nil {
-			log.Error("what a peer sent was not kept", "err", err)
+			log.Error("peers have to wait", "err", err)
 		}
 	}
 }

@@ -79,19 +79,36 @@ func (w *World) questions(e Exam) (qs []question) {
 	return qs
 }
 
-// sit has each device's mind answer, as mind hands it out.
+// sit has each device's mind answer, as mind hands it out; nil leaves the device out. Where several have
+// one mind, it is asked about each text once.
 func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result, err error) {
 	qs := w.questions(e)
+	var last *model.Model
+	var known map[*byte]learning.Evaluation
+	ask := func(m *model.Model, text []byte) learning.Evaluation {
+		if len(text) < 2 {
+			return learning.Evaluation{}
+		}
+		if m != last {
+			last, known = m, map[*byte]learning.Evaluation{}
+		}
+		v, ok := known[&text[0]]
+		if !ok {
+			v = learning.Evaluate(m, text, nil)
+			known[&text[0]] = v
+		}
+		return v
+	}
 	for i, q := range qs {
 		m, err := mind(q.d)
 		if err != nil {
-			return r, err
+			return r, fmt.Errorf("sim: examine %s: %w", q.d.opt.Name, err)
 		}
 		if m != nil {
 			for _, t := range q.texts {
-				r.Everyone.add(learning.Evaluate(m, t, nil))
+				r.Everyone.add(ask(m, t))
 			}
-			r.Own.add(learning.Evaluate(m, q.own, nil))
+			r.Own.add(ask(m, q.own))
 		}
 		if e.Progress != nil {
 			e.Progress(i+1, len(qs))
@@ -103,7 +120,7 @@ func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result,
 // Examine asks the devices that are up what they know now. Each is asked as it would think in a stream of
 // its own: every skill opens by its gate alone.
 func (w *World) Examine(e Exam) Result {
-	r, _ := w.sit(e, func(d *device) (*model.Model, error) {
+	r, _ := w.sit(e, func(d *device) (*model.Model, error) { // it has no error to return
 		switch {
 		case d.node != nil:
 			return d.node.Learner().Settled(), nil
@@ -112,6 +129,12 @@ func (w *World) Examine(e Exam) Result {
 		}
 		return nil, nil
 	})
+	return r
+}
+
+// Untaught is what the devices know on their first day.
+func (w *World) Untaught(e Exam) Result {
+	r, _ := w.sit(e, func(*device) (*model.Model, error) { return w.opt.Base, nil }) // it has no error to return
 	return r
 }
 
@@ -138,55 +161,30 @@ func (w *World) Alone(e Exam) (Result, error) {
 	})
 }
 
-// Untaught is what they know on their first day.
-func (w *World) Untaught(e Exam) Result {
-	r, _ := w.sit(e, func(*device) (*model.Model, error) { return w.opt.Base, nil })
-	return r
-}
-
-type CentralKind int
-
-const (
-	OneMemory CentralKind = iota
-	ManySkills
-)
-
-// Central is what one device would know that heard all users itself.
-func (w *World) Central(e Exam, kind CentralKind) (Result, error) {
-	cfg := w.opt.Learning
-	cfg.Seed = w.seed
-	cfg.Gate.Cache = &w.gates
-	if kind == OneMemory {
-		cfg.Sections *= len(w.devices)
-	}
-	l, err := learning.New(cfg, w.opt.Base)
+// Central is what one device would know to which all users spoke, as a server that collects everyone's
+// text would. It hears the same utterances in the order in which they are said in this world, and learns
+// them into one skill that is as large as all users' skills together, with the same settings.
+func (w *World) Central(e Exam) (Result, error) {
+	c := w.opt.Learning
+	c.Seed = w.seed
+	c.Sections = c.Sections * len(w.devices)
+	l, err := learning.New(c, w.opt.Base)
 	if err != nil {
-		return Result{}, fmt.Errorf("sim: central: %w", err)
+		return Result{}, err
 	}
-	var order []*device
-	for _, d := range w.devices {
-		for range d.utterances {
-			order = append(order, d)
-		}
+	if err := l.Focus("everyone"); err != nil {
+		return Result{}, err
 	}
-	r := w.chance(99)
-	r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	next := make([]int, len(w.devices))
-	for _, d := range order {
-		name := "everyone"
-		if kind == ManySkills {
-			name = d.opt.Name
-		}
-		if err := l.Focus(name); err != nil {
-			return Result{}, err
-		}
+	for i, d := range w.order {
 		l.Read(sense.Text(d.utterances[next[d.index]]))
 		l.Flush()
 		next[d.index]++
-	}
-	if err := l.Focus(""); err != nil {
-		return Result{}, err
+		if e.Progress != nil {
+			e.Progress(i+1, len(w.order))
+		}
 	}
 	m := l.Settled()
+	e.Progress = nil
 	return w.sit(e, func(*device) (*model.Model, error) { return m, nil })
 }

@@ -17,6 +17,7 @@
 package sim
 
 import (
+	"cmp"
 	"container/heap"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -66,7 +67,7 @@ type Partition struct {
 type Options struct {
 	Base     *model.Model // what every device knows on its first day; only read
 	Devices  []Device
-	Learning learning.Config
+	Learning learning.Config // if Sections is zero, 4: many devices have to fit one machine
 	Exchange exchange.Config // Interval, Fanout and MaxHeld count
 	Links    Links
 	Faults   Faults
@@ -115,6 +116,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Faults.Down == 0 {
 		o.Faults.Down = 2 * time.Minute
+	}
+	if o.Learning.Sections == 0 {
+		o.Learning.Sections = 4
 	}
 	if o.Exchange.Interval == 0 {
 		o.Exchange.Interval = 15 * time.Second
@@ -178,6 +182,7 @@ type World struct {
 	opt     Options
 	now     time.Time
 	devices []*device
+	order   []*device // whose user speaks, once for each utterance
 	byID    map[protocol.PeerID]*device
 	queue   queue
 	planned uint64 // things ever planned: breaks ties, so that the order is total
@@ -189,7 +194,6 @@ type World struct {
 	moved   uint64
 	traffic [16]Traffic
 	gates   learning.GateCache
-	print   protocol.Digest
 
 	sabotage sabotage
 }
@@ -242,7 +246,6 @@ func New(seed uint64, opt Options) (*World, error) {
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, sabotage: s}
 	w.wire = w.chance(chanceWire)
-	w.print = protocol.Digest(opt.Base.Fingerprint())
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
 		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}}
@@ -286,6 +289,11 @@ func (w *World) plan(talk *rand.Rand) error {
 	for _, d := range w.devices {
 		w.after(time.Duration(talk.Int64N(int64(w.opt.Talk)/40+1)), d.boot)
 	}
+	type saying struct {
+		at time.Duration
+		d  *device
+	}
+	var said []saying
 	for _, d := range w.devices {
 		// The first 1/20 of the time is for switching on.
 		times := make([]time.Duration, len(d.utterances))
@@ -295,7 +303,12 @@ func (w *World) plan(talk *rand.Rand) error {
 		slices.Sort(times)
 		for _, t := range times {
 			w.after(t, d.speak)
+			said = append(said, saying{t, d})
 		}
+	}
+	slices.SortStableFunc(said, func(a, b saying) int { return cmp.Compare(a.at, b.at) })
+	for _, s := range said {
+		w.order = append(w.order, s.d)
 	}
 	r := w.chance(chanceFaults)
 	if len(w.devices) > 0 {

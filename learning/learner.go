@@ -74,6 +74,13 @@ type Skill struct {
 // Own reports whether the skill was grown on this device and may be written.
 func (s *Skill) Own() bool { return s.Author == "" }
 
+// memory begins the names of skills that a device grows by itself.
+const memory = "memory"
+
+// grown reports whether the device grew the skill by itself. One that the owner named is of what the
+// owner named, and is not widened to anything else.
+func (s *Skill) grown() bool { return s.Own() && strings.HasPrefix(s.Name, memory) }
+
 // infant reports whether the skill is still open whatever the context is, so that it can begin.
 func (s *Skill) infant() bool { return s.Events < s.until }
 
@@ -352,21 +359,24 @@ func (l *Learner) choose() int {
 		l.closed = 0
 		return best
 	}
-	own := 0
+	own, grown := 0, 0
 	for _, s := range l.skills {
 		if s.Own() {
 			own++
+		}
+		if s.grown() {
+			grown++
 		}
 	}
 	if l.closed++; own > 0 && l.closed < l.cfg.Patience {
 		return -1
 	}
 	l.closed = 0
-	if own < l.cfg.MaxSkills {
-		for k := own + 1; ; k++ {
-			name := "memory"
+	if grown < l.cfg.MaxSkills {
+		for k := grown + 1; ; k++ {
+			name := memory
 			if k > 1 {
-				name = fmt.Sprintf("memory-%d", k)
+				name = fmt.Sprintf("%s-%d", memory, k)
 			}
 			if l.Skill("", name) == nil {
 				if l.grow(name) != nil {
@@ -378,7 +388,7 @@ func (l *Learner) choose() int {
 	}
 	likely := math.Inf(-1)
 	for i, s := range l.skills {
-		if s.Own() && s.bank.Gate.Own != nil {
+		if s.grown() && s.bank.Gate.Own != nil {
 			if v := float64(kernel.Dot(s.bank.Gate.Own, l.state.Evidence()) + s.bank.Gate.OwnBias); v > likely {
 				best, likely = i, v
 			}

@@ -23,7 +23,7 @@ import (
 	"github.com/yanmesh/yan/protocol"
 )
 
-func main() { ui.Main(command()) }
+func main() { ui.Main(command(new(runFlags))) }
 
 // common are the flags that every command has.
 type common struct {
@@ -32,10 +32,10 @@ type common struct {
 	json  bool
 }
 
-// command is the whole command line.
-func command() *cobra.Command {
+// command is the whole command line, with these flags of run.
+func command(run *runFlags) *cobra.Command {
 	var c common
-	run := &runFlags{common: &c}
+	run.common = &c
 	root := &cobra.Command{
 		Use:   "yan-node",
 		Short: "Run a device that completes what you type, learns from it and remembers",
@@ -44,8 +44,9 @@ It meets other nodes and takes in the skills that their owners share; of its own
 unless told to. Without a command it runs.`,
 		Example: `  yan-node                                         type, and it completes, learns and remembers
   yan-node --join /ip4/192.0.2.1/udp/4001/quic-v1/p2p/ID --share skills`,
-		Args: noCommand,
-		RunE: run.run,
+		Args:                       noCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       run.run,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.home, "home", "", "the folder that holds the device's identity and mind (default ~/.yan)")

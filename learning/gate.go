@@ -17,7 +17,7 @@ type GateConfig struct {
 	// Ridge is added to the covariance, as a share of its mean variance [0.3].
 	Ridge float64
 	// Home is the share of a background group that has to look like the bank's own context for the
-	// bank to count as a refinement of that group, which then needs no protection from it [0.3].
+	// bank to count as a refinement of that group, which then needs no protection from it [0.1].
 	Home float64
 	// Cache, where it is not nil, remembers what was solved.
 	Cache *GateCache `json:"-"`
@@ -31,7 +31,7 @@ func (c GateConfig) withDefaults() GateConfig {
 		c.Ridge = 0.3
 	}
 	if c.Home == 0 {
-		c.Home = 0.3
+		c.Home = 0.1
 	}
 	return c
 }

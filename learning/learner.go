@@ -19,10 +19,11 @@ type Config struct {
 	Chunk     int     // events between two writes; gradients reach back so far [32]
 	Sections  int     // sections that a new skill has in each of its layers [12]
 	Neurons   int     // neurons in each of them; 0 takes the base's
-	Rate      float64 // learning rate of skill sections [0.002]
+	Rate      float64 // learning rate of skill sections [0.001]
+	Rehearse  int     // passes over a short utterance when it ends [16]
 	Infancy   int     // events during which a new skill is open whatever the context is [4096]
-	Patience  int     // chunks without an open skill before a new one is grown [4]
-	MaxSkills int     // skills grown on this device by itself; beyond them the nearest one is widened [8]
+	Patience  int     // chunks without an open skill before one is grown or widened [2]
+	MaxSkills int     // skills that the device grows by itself; beyond them the most likely one is widened [1]
 	Reservoir int     // samples of a skill's context that are kept [128]
 	Recent    int     // own recent events kept to judge what others offer [4096]
 	Harm      float64 // nats an event by which a fold may worsen own recent events [0.01]
@@ -39,13 +40,14 @@ func (c Config) withDefaults(base model.Config) Config {
 	num(&c.Chunk, 32)
 	num(&c.Sections, 12)
 	num(&c.Neurons, base.Neurons)
+	num(&c.Rehearse, 16)
 	num(&c.Infancy, 4096)
-	num(&c.Patience, 4)
-	num(&c.MaxSkills, 8)
+	num(&c.Patience, 2)
+	num(&c.MaxSkills, 1)
 	num(&c.Reservoir, 128)
 	num(&c.Recent, 4096)
 	if c.Rate == 0 {
-		c.Rate = 0.002
+		c.Rate = 0.001
 	}
 	if c.Harm == 0 {
 		c.Harm = 0.01
@@ -107,11 +109,14 @@ type Learner struct {
 	skills []*Skill
 	rng    *rand.PCG
 
-	state   *model.State  // the stream up to pending
-	live    *model.State  // the stream up to now
-	pending []sense.Event // not yet learnt from; the first is context only
-	counted float64       // surprise of the pending events, as far as it was told
-	recent  []sense.Event // the owner's last events
+	state     *model.State  // the stream up to pending
+	live      *model.State  // the stream up to now
+	start     *model.State  // the stream up to the utterance
+	wrote     int           // the skill that the utterance was written to, −1 for none
+	utterance []sense.Event // what came since the last Flush; the first is context only
+	pending   []sense.Event // not yet learnt from; the first is context only
+	counted   float64       // surprise of the pending events, as far as it was told
+	recent    []sense.Event // the owner's last events
 
 	judged    bool      // whether judgement holds
 	judgement float64   // see onRecent
@@ -142,7 +147,7 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 {
 		return nil, fmt.Errorf("learning: chunk %d, rate %v: out of range", cfg.Chunk, cfg.Rate)
 	}
-	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState()}
+	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), wrote: -1}
 	l.rebuild()
 	return l, nil
 }
@@ -275,6 +280,9 @@ func surprise(logits []float32, e sense.Event) float64 {
 func (l *Learner) take(e sense.Event) (nats float64) {
 	l.events++
 	l.pending = append(l.pending, e)
+	if len(l.utterance) <= maxUtterance+1 {
+		l.utterance = append(l.utterance, e)
+	}
 	if len(l.pending) > l.cfg.Chunk {
 		return l.learn()
 	}
@@ -282,11 +290,57 @@ func (l *Learner) take(e sense.Event) (nats float64) {
 }
 
 // Flush learns from what is pending: an utterance has ended.
+//
+// What the owner says in so many words shall be known at once: an utterance of at most maxUtterance
+// events is rehearsed as a whole, until it surprises little or Rehearse passes are done.
 func (l *Learner) Flush() {
 	if len(l.pending) > 1 {
 		l.learn()
+	}
+	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.wrote >= 0 {
+		l.rehearse(n)
+	}
+	l.beginUtterance()
+	if len(l.pending) > 0 {
+		l.live.CopyFrom(l.state)
 		l.logits = l.model.Step(l.live, l.pending[0])
 	}
+}
+
+// maxUtterance is how long an utterance may be to be rehearsed; a longer one is a stream.
+const maxUtterance = 512
+
+// known is the surprise, in nats an event, below which an utterance needs no more rehearsal.
+const known = 0.1
+
+// rehearse goes over the utterance again, each time from the thought that it began with.
+func (l *Learner) rehearse(n int) {
+	d := l.gradients(n)
+	for range l.cfg.Rehearse - 1 {
+		l.state.CopyFrom(l.start)
+		l.model.Forward(l.state, l.utterance[:n], &l.tape)
+		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
+		if nats < known*float64(n) || !l.write(l.wrote, d) {
+			return
+		}
+	}
+	// The thought that the utterance leaves is that of the mind which knows it.
+	l.state.CopyFrom(l.start)
+	l.model.Forward(l.state, l.utterance[:n], &l.tape)
+}
+
+// beginUtterance begins a new one at the present state; what is pending is its context.
+func (l *Learner) beginUtterance() {
+	l.start.CopyFrom(l.state)
+	l.utterance = append(l.utterance[:0], l.pending...)
+	l.wrote = -1
+}
+
+func (l *Learner) gradients(n int) []float32 {
+	if cap(l.dlogits) < n*sense.Symbols {
+		l.dlogits = make([]float32, max(n, l.cfg.Chunk)*sense.Symbols)
+	}
+	return l.dlogits[:n*sense.Symbols]
 }
 
 // learn goes once through what is pending: all of it is predicted first, and then learnt from, in the
@@ -296,13 +350,11 @@ func (l *Learner) learn() (nats float64) {
 	l.judged, l.evidence = false, nil
 	pen := l.pen()
 	l.model.Forward(l.state, l.pending[:n], &l.tape)
-	if cap(l.dlogits) < n*sense.Symbols {
-		l.dlogits = make([]float32, max(n, l.cfg.Chunk)*sense.Symbols)
-	}
-	d := l.dlogits[:n*sense.Symbols]
+	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
-	if pen >= 0 {
-		l.write(pen, d, n)
+	if pen >= 0 && l.write(pen, d) {
+		l.wrote = pen
+		l.sample(l.skills[pen], n)
 	}
 	l.watch()
 
@@ -430,14 +482,15 @@ func (l *Learner) grow(name string) error {
 
 // write steps the sections of one skill that the chunk activated. A step that would leave a number that
 // is not finite is not taken.
-func (l *Learner) write(pen int, dlogits []float32, n int) {
+// It reports whether a step was taken.
+func (l *Learner) write(pen int, dlogits []float32) bool {
 	s := l.skills[pen]
 	fired := false
 	for i := range l.tape.Layers {
 		fired = fired || l.tape.Layers[i].Banks[pen].Len() > 0
 	}
 	if !fired {
-		return
+		return false
 	}
 	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
 	if l.grad == nil || len(l.grad.Weights) != len(s.bank.Weights) {
@@ -447,12 +500,16 @@ func (l *Learner) write(pen int, dlogits []float32, n int) {
 	g.Banks[pen] = l.grad
 	l.pass.Backward(l.model, &l.tape, dlogits, g)
 	if sum := kernel.SumSquares(l.grad.Weights); sum-sum != 0 {
-		return
+		return false
 	}
 	s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate)
-	s.Events += uint64(n)
+	return true
+}
 
-	// What this context looks like: reservoir sampling keeps the samples spread over all of it.
+// sample counts what a skill learnt from, and keeps what its context looks like: reservoir sampling
+// keeps the samples spread over all of it.
+func (l *Learner) sample(s *Skill, n int) {
+	s.Events += uint64(n)
 	dim := l.base.Config.ContextSize()
 	r := rand.New(l.rng)
 	s.offered++
@@ -505,5 +562,6 @@ func (l *Learner) Forget(author, name string) error {
 func (l *Learner) remove(i int) {
 	l.skills = slices.Delete(l.skills, i, i+1)
 	l.tape.Open = nil // its openings were of other skills
+	l.wrote = -1
 	l.rebuild()
 }

@@ -20,6 +20,9 @@ type snapshotHeader struct {
 	State   []byte
 	Live    []byte
 	Pending []byte
+	Start   []byte // state at the beginning of the utterance
+	Said    []byte // the utterance so far
+	Wrote   int
 	Recent  []byte
 	Rand    []byte
 	Focus   string
@@ -55,12 +58,16 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 	h := snapshotHeader{
 		Base: fmt.Sprintf("%x", l.Fingerprint()), Focus: l.focus, Closed: l.closed, Events: l.events, Counted: l.counted,
 		Pending: sense.Bytes(l.pending), Recent: sense.Bytes(l.recent), Begun: l.logits != nil,
+		Said: sense.Bytes(l.utterance), Wrote: l.wrote,
 	}
 	var err error
 	if h.State, err = l.state.MarshalBinary(); err != nil {
 		return err
 	}
 	if h.Live, err = l.live.MarshalBinary(); err != nil {
+		return err
+	}
+	if h.Start, err = l.start.MarshalBinary(); err != nil {
 		return err
 	}
 	if h.Rand, err = l.rng.MarshalBinary(); err != nil {
@@ -126,7 +133,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if want := fmt.Sprintf("%x", l.Fingerprint()); h.Base != want {
 		return bad("it was learnt on another base model (%.8s, this one is %.8s); start with that --model or another --home", h.Base, want)
 	}
-	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(),
+	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(), start: l.base.NewState(),
 		focus: h.Focus, closed: h.Closed, events: h.Events, counted: h.Counted, pending: sense.Text(h.Pending), recent: sense.Text(h.Recent)}
 	if err := n.state.UnmarshalBinary(h.State); err != nil {
 		return err
@@ -134,6 +141,13 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if err := n.live.UnmarshalBinary(h.Live); err != nil {
 		return err
 	}
+	if err := n.start.UnmarshalBinary(h.Start); err != nil {
+		return err
+	}
+	if h.Wrote < -1 || h.Wrote >= len(h.Skills) || len(h.Said) > maxUtterance+2 {
+		return bad("an utterance of %d events, written to skill %d", len(h.Said), h.Wrote)
+	}
+	n.wrote, n.utterance = h.Wrote, sense.Text(h.Said)
 	dim := l.base.Config.ContextSize()
 	read := func(name string, n int) ([]float32, error) {
 		d := make([]float32, n)

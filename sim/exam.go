@@ -17,7 +17,8 @@ type Exam struct {
 	Texts   int // how many users each is asked about. If zero, 12
 	Bytes   int // how much of each user's text. If zero, 768
 
-	Progress func(done, total int) // told after each device; nil for none
+	// Progress is told how much is done. An error ends it. It may be nil.
+	Progress func(done, total int) error
 }
 
 // A Score is how well held-out text was predicted.
@@ -111,7 +112,9 @@ func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result,
 			r.Own.add(ask(m, q.own))
 		}
 		if e.Progress != nil {
-			e.Progress(i+1, len(qs))
+			if err := e.Progress(i+1, len(qs)); err != nil {
+				return r, err
+			}
 		}
 	}
 	return r, nil
@@ -119,8 +122,8 @@ func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result,
 
 // Examine asks the devices that are up what they know now. Each is asked as it would think in a stream of
 // its own: every skill opens by its gate alone.
-func (w *World) Examine(e Exam) Result {
-	r, _ := w.sit(e, func(d *device) (*model.Model, error) { // it has no error to return
+func (w *World) Examine(e Exam) (Result, error) {
+	return w.sit(e, func(d *device) (*model.Model, error) {
 		switch {
 		case d.node != nil:
 			return d.node.Learner().Settled(), nil
@@ -129,13 +132,11 @@ func (w *World) Examine(e Exam) Result {
 		}
 		return nil, nil
 	})
-	return r
 }
 
 // Untaught is what the devices know on their first day.
-func (w *World) Untaught(e Exam) Result {
-	r, _ := w.sit(e, func(*device) (*model.Model, error) { return w.opt.Base, nil }) // it has no error to return
-	return r
+func (w *World) Untaught(e Exam) (Result, error) {
+	return w.sit(e, func(*device) (*model.Model, error) { return w.opt.Base, nil })
 }
 
 // Alone is what the same devices would know had there been no mesh: the same nodes learn the same
@@ -181,7 +182,9 @@ func (w *World) Central(e Exam) (Result, error) {
 		l.Flush()
 		next[d.index]++
 		if e.Progress != nil {
-			e.Progress(i+1, len(w.order))
+			if err := e.Progress(i+1, len(w.order)); err != nil {
+				return Result{}, err
+			}
 		}
 	}
 	m := l.Settled()

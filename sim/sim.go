@@ -88,8 +88,11 @@ type Options struct {
 	// CheckEvery is how many things happen between two checks of the laws. If zero, 5000.
 	CheckEvery int
 
-	Transcript io.Writer                   // a line for each thing that happens; nil for none
-	Progress   func(virtual time.Duration) // told of the time now and then; nil for none
+	// Transcript gets a line for each thing that happens. If nil, nothing is written.
+	Transcript io.Writer
+
+	// Progress is told of the virtual time now and then. An error ends the run. It may be nil.
+	Progress func(virtual time.Duration) error
 }
 
 func (o Options) withDefaults() Options {
@@ -385,7 +388,9 @@ func (w *World) run(d time.Duration) error {
 			}
 		}
 		if w.opt.Progress != nil && w.events%256 == 0 {
-			w.opt.Progress(w.Now())
+			if err := w.opt.Progress(w.Now()); err != nil {
+				return err
+			}
 		}
 	}
 	w.now = end

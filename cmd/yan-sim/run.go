@@ -130,8 +130,7 @@ func run(c *cobra.Command, o options) error {
 		if !errors.As(failed, &broken) {
 			return failed
 		}
-		failed = fmt.Errorf("%w; to see it again: yan-sim --devices %d --scenario %s --seed %d --for %v --transcript FILE",
-			failed, o.devices, o.scenario, o.seed, o.length)
+		failed = again(o, failed)
 	}
 	for _, l := range sim.Laws() {
 		s.Laws = append(s.Laws, lawHeld{l.Name, broken == nil || broken.Law != l.Name})
@@ -149,6 +148,12 @@ func run(c *cobra.Command, o options) error {
 		return failed
 	}
 	return s.print(c.OutOrStdout())
+}
+
+// again adds to an error how to see it again.
+func again(o options, err error) error {
+	return fmt.Errorf("%w; to see it again: yan-sim --devices %d --scenario %s --seed %d --for %v --transcript FILE",
+		err, o.devices, o.scenario, o.seed, o.length)
 }
 
 // simulate runs the world through storm and calm, and has everyone examined.

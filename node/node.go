@@ -405,14 +405,24 @@ func (n *Node) ReadSnapshot(b []byte) error {
 	return nil
 }
 
-// Resume ends a restart, after ReadSnapshot and every Replay: the conversation goes on where it stood.
+// Resume ends a restart, after ReadSnapshot and every Replay: the conversation goes on where it stood,
+// but for skills that the owner shared then and does not share now.
 func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
 	if n.talk == nil {
 		return nil
 	}
 	talk := n.talk
 	n.talk = nil
-	return n.exchange.Restore(talk, body)
+	if err := n.exchange.Restore(talk, body); err != nil {
+		return err
+	}
+	for _, s := range n.learner.Skills() {
+		if s.Own() && !n.Shares(s) {
+			delete(n.published, s.Name)
+			n.exchange.Withdraw(time.Time{}, s.Name) // it only drops: nobody is there to be told
+		}
+	}
+	return nil
 }
 
 // Bodies are the digests of the skills' bodies that the conversation may be asked for.

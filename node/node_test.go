@@ -406,6 +406,30 @@ func TestUnsharedIsNotGiven(t *testing.T) {
 	}
 }
 
+// A node that is started to share less than before gives no more than that.
+func TestSharingLessAfterARestart(t *testing.T) {
+	var d disk
+	n := start(t, 0, Config{Share: ShareSkills}, &d)
+	d.keep(t, do(t)(n.Focus(noon, "kitchen")))
+	_, a := n.Observe(noon, text("kitchen", 600, 1))
+	d.keep(t, a)
+	a = do(t)(n.Focus(noon, ""))
+	d.keep(t, a)
+	us := updates(a.Send)
+	if len(us) != 1 {
+		t.Fatalf("%d updates announced, want 1", len(us))
+	}
+	for share, want := range map[Share]bool{ShareNone: false, ShareSkills: true} {
+		n := start(t, 0, Config{Share: share}, &d)
+		meet(n, 1)
+		got := updates(n.Publish(noon).Send)
+		got = append(got, updates(hear(n, 1, &protocol.Want{IDs: []protocol.UpdateID{us[0].ID}}).Send)...)
+		if gives := len(got) > 0; gives != want {
+			t.Errorf("with --share %s it gives %v", share, got)
+		}
+	}
+}
+
 // bad are bodies that no decoder may take: what they are signed for does not help.
 func bad(r *rand.Rand, good []byte) map[string][]byte {
 	noise := make([]byte, 5000)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
@@ -63,14 +62,13 @@ func (s *session) serve() error {
 		return nil
 	}
 	l, err := net.Listen("tcp", s.runFlags.api)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(s.runFlags.api)
-		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err == nil {
-			s.log.Warn("the address of the API is taken, using a free one", "api", s.runFlags.api, "instead", l.Addr().String())
+	if err != nil { // taken, as a rule by another node
+		why := err
+		host, _, _ := net.SplitHostPort(s.runFlags.api) // checkAPI has seen it
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+			return fmt.Errorf("--api %s: %w: choose another address", s.runFlags.api, err)
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("--api %s: %w: choose another address", s.runFlags.api, err)
+		s.log.Warn("the address of the API is taken, using a free one", "instead", l.Addr().String(), "why", why)
 	}
 	a := &api{addr: l.Addr().String(), file: filepath.Join(s.dev.Home, apiFile), done: make(chan struct{})}
 	if err := writeWhole(a.file, []byte(a.addr+"\n")); err != nil {

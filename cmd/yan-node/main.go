@@ -52,7 +52,7 @@ unless told to. Without a command it runs.`,
 	flags.StringVar(&c.home, "home", "", "the folder that holds the device's identity and mind (default ~/.yan)")
 	flags.StringVar(&c.model, "model", "", "checkpoint of the base model to stand on (default the embedded one)")
 	flags.BoolVar(&c.json, "json", false, "print JSON on stdout, and what people read on stderr")
-	run.add(root.Flags())
+	run.add(root)
 
 	again := &cobra.Command{
 		Use:   "run",
@@ -63,7 +63,7 @@ unless told to. Without a command it runs.`,
 		Args: cobra.NoArgs,
 		RunE: run.run,
 	}
-	run.add(again.Flags())
+	run.add(again)
 	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c),
 		peersCommand(&c), statusCommand(&c))
 	return root

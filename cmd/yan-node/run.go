@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
@@ -44,7 +43,8 @@ type runFlags struct {
 	journal func(node.Journal) node.Journal // what stands before the disk; for tests
 }
 
-func (f *runFlags) add(flags *pflag.FlagSet) {
+func (f *runFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringSliceVar(&f.listen, "listen", nil, "multiaddrs to listen on (default a free port on all interfaces)")
 	flags.StringSliceVar(&f.join, "join", nil, "multiaddrs, each ending in /p2p/ID, of nodes to join through")
 	flags.BoolVar(&f.lan, "lan", false, "look for nodes on the local network too")
@@ -131,6 +131,16 @@ type session struct {
 	began time.Time
 }
 
+// named logs what has a name by its name, also where the format would take it apart.
+func named(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindAny {
+		if s, ok := a.Value.Any().(fmt.Stringer); ok {
+			a.Value = slog.StringValue(s.String())
+		}
+	}
+	return a
+}
+
 // daemon reports whether nobody is there but the log.
 func (s *session) daemon() bool { return s.input == silent && s.read == "" }
 
@@ -150,7 +160,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.json {
 		s.out.notes, s.out.json = s.errs, true
 	}
-	switch options := (&slog.HandlerOptions{Level: slog.LevelInfo}); {
+	switch options := (&slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: named}); {
 	case !s.daemon():
 		s.log = warnings(s.errs)
 	case f.log == "json":

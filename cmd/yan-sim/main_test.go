@@ -43,6 +43,9 @@ func TestSmallWorld(t *testing.T) {
 	if s.Devices != 4 || s.Seed != 7 || s.Virtual < 120 || s.Events == 0 || s.Sent == 0 || len(s.Laws) != len(sim.Laws()) {
 		t.Errorf("%+v", s)
 	}
+	if s.Kinds["have"] == 0 || s.Kinds["update"] == 0 || len(s.Kinds) != 6 {
+		t.Errorf("bytes by kind: %v", s.Kinds)
+	}
 	for _, l := range s.Laws {
 		if !l.Held {
 			t.Errorf("broken: %s", l.Name)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/protocol"
 	"github.com/yanmesh/yan/sim"
 )
 
@@ -25,6 +26,9 @@ type trio struct {
 	Mesh        float64 `json:"mesh"`
 	Centralised float64 `json:"centralised"`
 }
+
+// kinds are bytes by the kind of message.
+type kinds map[string]uint64
 
 type lawHeld struct {
 	Name string `json:"name"`
@@ -40,6 +44,7 @@ type summary struct {
 	Wall       float64   `json:"wall_seconds"`
 	Events     uint64    `json:"events"`
 	Sent       uint64    `json:"bytes_sent_per_device"`
+	Kinds      kinds     `json:"bytes_by_kind"` // of all devices together
 	Accuracy   trio      `json:"accuracy"`
 	Bits       trio      `json:"bits_per_byte"`
 	OwnBits    trio      `json:"own_bits_per_byte"` // on the device's own user
@@ -170,6 +175,10 @@ func simulate(ctx context.Context, stderr io.Writer, o options, opt sim.Options,
 	}
 	tell := func() {
 		s.Virtual, s.Events, s.Sent = w.Now().Seconds(), w.Events(), w.Sent()/uint64(o.devices)
+		s.Kinds = kinds{}
+		for k := protocol.KindHello; k <= protocol.KindAnswer; k++ {
+			s.Kinds[k.String()] = w.Traffic(k).Bytes
+		}
 	}
 	defer tell()
 	for k := range points {

@@ -2,10 +2,12 @@ package learning
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +176,17 @@ func sameThought(a, b *model.Model, text []byte) bool {
 		text = text[n:]
 	}
 	return true
+}
+
+// rewrite replaces text in the header of a tensor file, whose length is told anew.
+func rewrite(t testing.TB, b []byte, old, new string) []byte {
+	t.Helper()
+	n := binary.LittleEndian.Uint64(b)
+	head := bytes.ReplaceAll(b[8:8+n], []byte(old), []byte(new))
+	if bytes.Equal(head, b[8:8+n]) {
+		t.Fatalf("nothing in the header is %q", old)
+	}
+	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head, b[8+n:])
 }
 
 func finiteAll(w []float32) bool {

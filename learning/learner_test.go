@@ -232,7 +232,7 @@ func TestForgetOneOfTwo(t *testing.T) {
 
 // A skill that the owner names is written while it is named; after that another context does not reach it.
 func TestFocus(t *testing.T) {
-	l := newLearner(t, Config{Infancy: 512, Patience: 4, MaxSkills: 1, Rate: 0.002, Seed: 1})
+	l := newLearner(t, Config{Infancy: 2000, Patience: 4, MaxSkills: -1, Rate: 0.002, Seed: 1})
 	focus(t, l, "pump")
 	l.Read(sense.Text(readings(1, 1000)))
 	if !l.Skill("", "pump").bank.Gate.Force {
@@ -265,6 +265,20 @@ func TestFocus(t *testing.T) {
 		if l.Focus(bad) == nil {
 			t.Errorf("focus on %q", bad)
 		}
+	}
+}
+
+// What the owner named is not widened to what nobody named, even where nothing else may be grown.
+func TestNamedSkillsAreNotWidened(t *testing.T) {
+	l := newLearner(t, Config{MaxSkills: -1, Patience: 1, Seed: 1})
+	focus(t, l, "pump")
+	l.Read(textOf(readings(1, 1000)))
+	focus(t, l, "")
+	pump := l.Skill("", "pump")
+	events := pump.Events
+	l.Read(textOf(dreams()[:3000]))
+	if n := pump.Events - events; n > 600 || len(l.Skills()) != 1 {
+		t.Errorf("of 3000 events of no skill's context %d went into the one that was named; %d skills", n, len(l.Skills()))
 	}
 }
 

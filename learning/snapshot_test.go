@@ -2,6 +2,7 @@ package learning
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"github.com/yanmesh/yan/model"
@@ -30,7 +31,7 @@ func lived(t testing.TB, c Config) *Learner {
 
 // A learner that was written down and read back goes on as if it had never stopped, to the bit.
 func TestSnapshotGoesOn(t *testing.T) {
-	cfg := Config{Infancy: 600, Rate: 0.002, MaxSkills: 2, Patience: 3, Seed: 9}
+	cfg := Config{Infancy: 600, Rate: 0.002, MaxSkills: 2, Patience: 9, Reservoir: 10, Seed: 9}
 	for name, begin := range map[string]func() *Learner{
 		"a learner that has lived": func() *Learner { return lived(t, cfg) },
 		"one that has not begun":   func() *Learner { return newLearner(t, cfg) },
@@ -38,6 +39,14 @@ func TestSnapshotGoesOn(t *testing.T) {
 			l := lived(t, cfg)
 			focus(t, l, "named")
 			l.Read(textOf(readings(6, 50)))
+			return l
+		},
+		"one that waits for a skill to open": func() *Learner {
+			l := lived(t, cfg)
+			l.Read(textOf(dreams()[:1000]))
+			for at := 1000; l.closed == 0; at++ {
+				l.Read(textOf(dreams()[at : at+1]))
+			}
 			return l
 		},
 		"one that has forgotten": func() *Learner {
@@ -56,6 +65,9 @@ func TestSnapshotGoesOn(t *testing.T) {
 		}
 		if !bytes.Equal(snapshot(t, n), was) {
 			t.Errorf("%s: read and written again, it is something else", name)
+		}
+		if n.closed != l.closed {
+			t.Errorf("%s: it has waited for %d chunks, and remembers %d", name, l.closed, n.closed)
 		}
 		for _, l := range []*Learner{l, n} {
 			l.Read(textOf(recipes(3, 500)))
@@ -114,11 +126,29 @@ func TestSnapshotRefused(t *testing.T) {
 		"without its moments":  replaced(`skill.0.moments`, `skill.0.nothing`),
 		"without its weights":  replaced(`skill.1.weights`, `skill.1.nothing`),
 		"a header that breaks": replaced(`{\"Base\"`, `{{\"Bas\"`),
+		"ages of others":       rewrite(t, good, `\"Ages\":[`, `\"Ages\":[7,`),
 		"with a tail":          append(bytes.Clone(good), 1),
 	} {
 		if err := l.ReadSnapshot(b); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+
+	// A few bytes do not make it reserve memory for what they claim.
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, b := range [][]byte{
+		rewrite(t, good, `\"Sections\":3,\"Neurons\":2`, `\"Sections\":4000,\"Neurons\":250`),
+		rewrite(t, good, `\"Sections\":3,\"Neurons\":2`, `\"Sections\":3,\"Neurons\":2000000000`),
+		rewrite(t, good, `\"Samples\":6`, `\"Samples\":90000`),
+	} {
+		if err := l.ReadSnapshot(b); err == nil {
+			t.Error("a snapshot that claims more than it has was taken")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 20<<20 {
+		t.Errorf("%d bytes were reserved for snapshots of %d", n, len(good))
 	}
 	if !bytes.Equal(snapshot(t, l), was) {
 		t.Error("a snapshot that was refused changed the learner")

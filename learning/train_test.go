@@ -191,11 +191,7 @@ func TestRestoreOfGarbage(t *testing.T) {
 	for _, swap := range [][2]string{
 		{`\"At\":`, `\"At\":9`}, {`\"Source\":`, `\"Source\":9`}, {`\"Next\":`, `\"Next\":99`}, {`\"Source\":`, `\"Source\":-`},
 	} {
-		bad := bytes.ReplaceAll(saved, []byte(swap[0]), []byte(swap[1]))
-		grown := uint64(len(bad) - len(saved)) // the header has become longer
-		head := uint64(bad[0]) | uint64(bad[1])<<8 | uint64(bad[2])<<16 + grown
-		bad[0], bad[1], bad[2] = byte(head), byte(head>>8), byte(head>>16)
-		if err := tr.Restore(bad); err == nil {
+		if err := tr.Restore(rewrite(t, saved, swap[0], swap[1])); err == nil {
 			t.Errorf("with %s for %s it was taken", swap[1], swap[0])
 		}
 	}

@@ -298,10 +298,12 @@ func (w *World) plan(talk *rand.Rand) error {
 	}
 	var said []saying
 	for _, d := range w.devices {
-		// The first 1/20 of the time is for switching on.
+		// The first 1/20 of the time is for switching on, and some users have less to do than others.
+		begin := w.opt.Talk / 20
+		end := w.opt.Talk/2 + time.Duration(talk.Int64N(int64(w.opt.Talk/2)+1))
 		times := make([]time.Duration, len(d.utterances))
 		for i := range times {
-			times[i] = w.opt.Talk/20 + time.Duration(talk.Int64N(int64(w.opt.Talk-w.opt.Talk/20)+1))
+			times[i] = begin + time.Duration(talk.Int64N(int64(end-begin)+1))
 		}
 		slices.Sort(times)
 		for _, t := range times {

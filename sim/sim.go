@@ -197,6 +197,7 @@ type World struct {
 	moved   uint64
 	traffic [16]Traffic
 	gates   learning.GateCache
+	envoys  map[*protocol.Update]*envoy
 
 	sabotage sabotage
 }
@@ -247,7 +248,7 @@ func New(seed uint64, opt Options) (*World, error) {
 }
 
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
-	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, sabotage: s}
+	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, sabotage: s}
 	w.wire = w.chance(chanceWire)
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {

@@ -28,6 +28,28 @@ func encode(m protocol.Message) (frame, error) {
 	return frame{b, m}, err
 }
 
+// An envoy is an update on the wire: its head, which is announced, and the whole.
+type envoy struct{ head, whole frame }
+
+// envoy encodes an update once, however many pass it on.
+func (w *World) envoy(u *protocol.Update) (*envoy, error) {
+	if e := w.envoys[u]; e != nil {
+		return e, nil
+	}
+	head, err := encode(&u.Announce)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := encode(u)
+	if err != nil {
+		return nil, err
+	}
+	e := &envoy{head, whole}
+	w.envoys[u] = e
+	w.envoys[whole.msg.(*protocol.Update)] = e
+	return e, nil
+}
+
 // A cut is a partition, and what both halves did in it.
 type cut struct {
 	Partition
@@ -146,7 +168,7 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 	if to == nil {
 		return fmt.Errorf("a node speaks to a stranger: %v", e)
 	}
-	f, err := encode(e.Msg)
+	f, err := w.frame(e.Msg)
 	if err != nil {
 		return err
 	}
@@ -162,6 +184,18 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 		return to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
 	})
 	return nil
+}
+
+func (w *World) frame(m protocol.Message) (frame, error) {
+	u, ok := m.(*protocol.Update)
+	if !ok {
+		return encode(m)
+	}
+	e, err := w.envoy(u)
+	if err != nil {
+		return frame{}, err
+	}
+	return e.whole, nil
 }
 
 // brief is a message as the transcript has it: long lists are told by their length and digest.
@@ -208,11 +242,7 @@ func (w *World) carry(from, to *device, f frame, arrive func() error) {
 // fetches the body from the one who told, verifies it, and passes it on in turn.
 func (w *World) gossip(from, not *device, u *protocol.Update) error {
 	from.seen[u.ID] = true
-	head, err := encode(&u.Announce)
-	if err != nil {
-		return err
-	}
-	whole, err := encode(u)
+	e, err := w.envoy(u)
 	if err != nil {
 		return err
 	}
@@ -220,12 +250,12 @@ func (w *World) gossip(from, not *device, u *protocol.Update) error {
 		if to == not || !from.sees[k] {
 			continue
 		}
-		w.carry(from, to, head, func() error {
+		w.carry(from, to, e.head, func() error {
 			if to.seen[u.ID] || from.node == nil {
 				return nil
 			}
 			to.seen[u.ID] = true
-			w.carry(from, to, whole, func() error { return w.fetched(from, to, whole) })
+			w.carry(from, to, e.whole, func() error { return w.fetched(from, to, e.whole) })
 			return nil
 		})
 	}

@@ -70,14 +70,14 @@ func world(o options) (opt sim.Options, note string) {
 	}
 	opt.Base = base.Pocket()
 	opt.Talk = o.length * 3 / 4
-	opt.Updates = 2
-	opt.Learning = learning.Config{Sections: 4, Neurons: 16, Rate: 0.003, Rehearse: 1, Recent: 256, Reservoir: 32}
+	opt.Updates = 1
+	opt.Learning = learning.Config{Sections: 4, Neurons: 8, Rate: 0.003, Rehearse: 1, Recent: 256, Reservoir: 32}
 	opt.Exchange.Interval = max(min(o.length/60, time.Minute), time.Second)
 	opt.Links = sim.Links{MinDelay: 20 * time.Millisecond, MaxDelay: 400 * time.Millisecond, Loss: 0.02, Bandwidth: 1 << 20}
 	opt.Faults = sim.Faults{
 		Crashes:    max(o.devices/20, 1),
 		Down:       o.length / 30,
-		Partitions: []sim.Partition{{From: o.length / 4, For: o.length / 4}},
+		Partitions: []sim.Partition{{From: o.length * 2 / 5, For: o.length / 5}},
 	}
 	return opt, note
 }

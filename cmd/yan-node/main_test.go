@@ -320,16 +320,14 @@ func TestRestartRemembers(t *testing.T) {
 	if !(after < before/2) {
 		t.Errorf("the ending has %.2f bits a byte, %.2f before it was taught", after, before)
 	}
-	args := []string{"complete", "--prompt", begin, "--line", "--temperature", "0", "--home", home, "--model", model}
-	if out := must(t, "", args...); !strings.HasSuffix(out, end) {
-		t.Errorf("it completes %q", out)
+	at := []string{"--line", "--temperature", "0", "--home", home, "--model", model}
+	said := must(t, "", append([]string{"complete", "--prompt", begin}, at...)...)
+	out := decode[map[string]any](t, must(t, begin, append([]string{"complete", "-", "--json"}, at...)...))
+	if text, _ := out["completion"].(string); out["prompt"] != begin || strings.TrimSuffix(text, "\n") != strings.TrimRight(said, "\n") {
+		t.Errorf("%v, and without --json %q", out, said)
 	}
 	if again := endingBits(t, home, model, begin, end); again != after {
 		t.Error("a completion changed the mind")
-	}
-	out := decode[map[string]any](t, must(t, begin, "complete", "-", "--line", "--temperature", "0", "--json", "--home", home, "--model", model))
-	if said, _ := out["completion"].(string); said == "" || !strings.HasSuffix(said+"\n", end) || out["prompt"] != begin {
-		t.Errorf("%v", out)
 	}
 }
 

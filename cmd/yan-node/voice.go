@@ -59,8 +59,8 @@ func speak(m *model.Model, s *model.State, logits []float32, by *sampler, say fu
 // lineBytes is the most that a node says in answer to a line.
 const lineBytes = 120
 
-// goOn is what the learner expects to come next in its stream after text, up to the end of the line. The
-// stream does not notice.
+// goOn is what the learner expects to come next in its stream after text: a line, the next that is not
+// empty if a new one begins. The stream does not notice.
 func goOn(l *learning.Learner, text []byte, by *sampler) string {
 	m, s, logits := l.Model(), l.Live(), slices.Clone(l.Predict())
 	for _, b := range text {
@@ -70,7 +70,12 @@ func goOn(l *learning.Learner, text []byte, by *sampler) string {
 		return ""
 	}
 	var line []byte
+	blank := 0 // lines
 	speak(m, s, logits, by, func(b byte) bool {
+		if b == '\n' && len(line)+len(text) == 0 && blank < 2 {
+			blank++
+			return true
+		}
 		if b == '\n' || len(line) == lineBytes {
 			return false
 		}

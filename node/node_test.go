@@ -387,7 +387,7 @@ func TestNothingButSharedSkillsLeaves(t *testing.T) {
 					}
 				}
 			}
-			if len(secret) < 300 {
+			if len(secret) < 200 {
 				t.Errorf("only %d pieces of text were looked for", len(secret))
 			}
 		})

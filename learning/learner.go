@@ -79,9 +79,15 @@ func (s *Skill) Own() bool { return s.Author == "" }
 // memory begins the names of skills that a device grows by itself.
 const memory = "memory"
 
-// grown reports whether the device grew the skill by itself. One that the owner named is of what the
-// owner named, and is not widened to anything else.
-func (s *Skill) grown() bool { return s.Own() && strings.HasPrefix(s.Name, memory) }
+// Grown reports whether the device grew the skill by itself, from what the owner gave no name. A skill
+// that the owner named holds what was said under that name, and nothing else.
+func (s *Skill) Grown() bool { return s.Own() && reserved(s.Name) }
+
+// reserved reports whether a name is one that the device gives: memory, memory-2 and so on.
+func reserved(name string) bool {
+	rest, ok := strings.CutPrefix(name, memory)
+	return ok && (rest == "" || rest[0] == '-' && len(rest) > 1 && strings.Trim(rest[1:], "0123456789") == "")
+}
 
 // infant reports whether the skill is still open whatever the context is, so that it can begin.
 func (s *Skill) infant() bool { return s.Events < s.until }
@@ -212,6 +218,9 @@ func (l *Learner) Focus(name string) error {
 	if name != "" {
 		if err := CheckName(name); err != nil {
 			return err
+		}
+		if reserved(name) {
+			return fmt.Errorf("learning: skill name %q: the device gives it to what it grows by itself; choose another", name)
 		}
 	}
 	l.Flush()
@@ -391,7 +400,7 @@ func (l *Learner) pen() int {
 func (l *Learner) choose() int {
 	best, widest := -1, float32(0.5)
 	for i, s := range l.skills {
-		if !s.Own() {
+		if !s.Grown() { // what was taught by name holds what was said under that name, and nothing else
 			continue
 		}
 		if s.infant() {
@@ -411,16 +420,13 @@ func (l *Learner) choose() int {
 		l.closed = 0
 		return best
 	}
-	own, grown := 0, 0
+	grown := 0
 	for _, s := range l.skills {
-		if s.Own() {
-			own++
-		}
-		if s.grown() {
+		if s.Grown() {
 			grown++
 		}
 	}
-	if l.closed++; own > 0 && l.closed < l.cfg.Patience {
+	if l.closed++; grown > 0 && l.closed < l.cfg.Patience {
 		return -1
 	}
 	l.closed = 0
@@ -440,7 +446,7 @@ func (l *Learner) choose() int {
 	}
 	likely := math.Inf(-1)
 	for i, s := range l.skills {
-		if s.grown() && s.bank.Gate.Own != nil {
+		if s.Grown() && s.bank.Gate.Own != nil {
 			if v := float64(kernel.Dot(s.bank.Gate.Own, l.state.Evidence()) + s.bank.Gate.OwnBias); v > likely {
 				best, likely = i, v
 			}

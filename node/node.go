@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/yanmesh/yan/exchange"
@@ -244,7 +243,7 @@ func (n *Node) Shares(s *learning.Skill) bool {
 	case s.Shared || n.cfg.Share == ShareAll:
 		return true
 	}
-	return n.cfg.Share == ShareSkills && !strings.HasPrefix(s.Name, "memory")
+	return n.cfg.Share == ShareSkills && !s.Grown()
 }
 
 // Handle takes in one event from the mesh.

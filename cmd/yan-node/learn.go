@@ -84,21 +84,31 @@ func evaluate(ctx context.Context, cmd *cobra.Command, m *model.Model, text []by
 func evalCommand(c *common) *cobra.Command {
 	var f dataFlags
 	var static bool
+	var holdout float64
 	cmd := &cobra.Command{
 		Use:   "eval --data kind:path",
 		Short: "Measure how well the device predicts data",
 		Long: `eval has the device's mind read data as a stream of its own and measures, in bits, how surprising each
 byte is. Nothing is learnt. Skills open by their gates alone, as they would in any stream.`,
 		Example: `  yan-node eval --data text:notes.txt
-  yan-node eval --data tsv:snips/test.tsv --label PlayMusic --static --json`,
+  yan-node eval --data tsv:snips/test.tsv --label PlayMusic --static --json
+  yan-node eval --data text:tinyshakespeare/input.txt --holdout 0.1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
 			}
+			if !(holdout > 0 && holdout <= 1) {
+				return ui.Usage("--holdout %v: must be above 0 and at most 1", holdout)
+			}
 			list, err := f.open()
 			if err != nil {
 				return err
+			}
+			if holdout < 1 {
+				for i, d := range list {
+					_, list[i] = d.Split(holdout)
+				}
 			}
 			text := join(list)
 			if len(text) < 2 {
@@ -130,6 +140,7 @@ byte is. Nothing is learnt. Skills open by their gates alone, as they would in a
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().Float64Var(&holdout, "holdout", 1, "measure only this share of each data set, at its end")
 	cmd.Flags().BoolVar(&static, "static", false, "the base alone, without what was learnt here")
 	return cmd
 }

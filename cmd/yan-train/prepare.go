@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/yanmesh/yan/cmd/internal/dataset"
 	"github.com/yanmesh/yan/cmd/internal/ui"
@@ -95,12 +94,15 @@ func prepare(cmd *cobra.Command, o options) (*training, error) {
 	}
 	t.config = t.trainer.Config()
 	t.notes["data"] = strings.Join(portable(t.names(sources)), ", ")
-	t.notes["command"] = t.commandLine(cmd.Flags())
+	t.notes["command"] = t.commandLine(cmd)
 	return t, t.restore()
 }
 
+// flags tells which flags were given.
+type flags interface{ Changed(name string) bool }
+
 // readConfig takes the preset or file that --config names, and the flags that were given over it.
-func readConfig(o options, given *pflag.FlagSet) (learning.TrainConfig, error) {
+func readConfig(o options, given flags) (learning.TrainConfig, error) {
 	c, ok := presets[o.config]
 	if !ok {
 		b, err := os.ReadFile(o.config)
@@ -135,7 +137,7 @@ func readConfig(o options, given *pflag.FlagSet) (learning.TrainConfig, error) {
 
 // checkConfig says what of a config cannot be, in the words of the flags. A zero in a file stands for the
 // default; on the command line it is what was asked for.
-func checkConfig(c learning.TrainConfig, given *pflag.FlagSet) error {
+func checkConfig(c learning.TrainConfig, given flags) error {
 	number := func(name string, v, least, most int) error {
 		if v == 0 && !given.Changed(name) {
 			return nil
@@ -246,7 +248,7 @@ func portablePath(path string) string {
 }
 
 // commandLine is how the model was made, for its notes: the flags that have a part in the result.
-func (t *training) commandLine(given *pflag.FlagSet) string {
+func (t *training) commandLine(cmd *cobra.Command) string {
 	line := []string{"yan-train"}
 	add := func(name, value string) { line = append(line, "--"+name, quote(value)) }
 	if _, preset := presets[t.options.config]; preset {
@@ -258,8 +260,8 @@ func (t *training) commandLine(given *pflag.FlagSet) string {
 		add("data", d)
 	}
 	for _, name := range []string{"bytes", "holdout", "seed", "rate", "dropout", "batch", "window"} {
-		if given.Changed(name) {
-			add(name, given.Lookup(name).Value.String())
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			add(name, f.Value.String())
 		}
 	}
 	if t.half {

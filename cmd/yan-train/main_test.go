@@ -156,6 +156,28 @@ func TestStoppedTrainingComesToTheSameFile(t *testing.T) {
 	}
 }
 
+// Stopped when all is learnt and the measuring has begun, the model is there, and --resume ends the rest.
+func TestStoppedWhileMeasuring(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	args := []string{"--config", put(t, filepath.Join(dir, "tiny.json"), tiny), "--bytes", "3000", "--out", out}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	status, stdout, stderr := yan(ctx, func(seen int64) {
+		if seen >= 3000 {
+			cancel()
+		}
+	}, args...)
+	if status != ui.Failed || stdout != "" || !strings.Contains(stderr, "--resume") || !exists(out+trainSuffix) {
+		t.Fatalf("status %d: %s%s", status, stdout, stderr)
+	}
+	want := read(t, out)
+	status, stdout, stderr = yan(t.Context(), func(int64) { t.Error("a step was taken") }, append(args, "--resume")...)
+	if status != ui.Done || !strings.Contains(stdout, "shipped:corpus") || exists(out+trainSuffix) || !bytes.Equal(read(t, out), want) {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+}
+
 // A file named twice is read twice, and measured once; bytes that are no UTF-8 are bytes like others.
 func TestData(t *testing.T) {
 	dir := t.TempDir()

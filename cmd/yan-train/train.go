@@ -69,7 +69,7 @@ func (t *training) restore() error {
 // run trains to the end, or until ctx is done; what was learnt until then is kept.
 func (t *training) run(ctx context.Context) error {
 	curve := readCurve(t.out+curveSuffix, t.trainer.Seen, t.config.Bytes)
-	fmt.Fprintf(t.stderr, "%s parameters, %s to see\n", ui.Count(int64(t.trainer.Model().Parameters())), ui.Bytes(t.config.Bytes-t.trainer.Seen))
+	fmt.Fprintf(t.stderr, "%s parameters, %s to see\n", ui.Count(int64(t.trainer.Model().Parameters())), ui.Bytes(max(t.config.Bytes-t.trainer.Seen, 0)))
 	start, from := time.Now(), t.trainer.Seen
 	if err := t.train(ctx, curve); err != nil {
 		return err
@@ -93,6 +93,7 @@ func (t *training) run(ctx context.Context) error {
 		return err
 	}
 	if err := t.measure(ctx, m, &r); err != nil {
+		fmt.Fprintf(t.stderr, "%s is whole, and was not measured to the end: --resume does that again\n", t.out)
 		return err
 	}
 	if err := curve.draw(t.out + plotSuffix); err != nil {

@@ -119,6 +119,8 @@ type Learner struct {
 	live      *model.State  // the stream up to now
 	start     *model.State  // the stream up to the utterance
 	wrote     int           // the skill that the utterance was written to, −1 for none
+	surprised float64       // surprise of the utterance so far, as far as it was learnt from
+	trust     float64       // nats an event that what was learnt lately saved in what came next
 	utterance []sense.Event // what came since the last Flush; the first is context only
 	pending   []sense.Event // not yet learnt from; the first is context only
 	counted   float64       // surprise of the pending events, as far as it was told
@@ -139,6 +141,8 @@ type Learner struct {
 	pass    gradient.Pass
 	dlogits []float32
 	grad    *model.Bank
+	aside   *model.State // for thoughts beside the stream
+	alone   model.Tape
 }
 
 // ErrNoBackground is returned for a base that cannot tell contexts apart.
@@ -153,7 +157,7 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 {
 		return nil, fmt.Errorf("learning: chunk %d, rate %v: out of range", cfg.Chunk, cfg.Rate)
 	}
-	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), wrote: -1}
+	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), wrote: -1, trust: firstTrust}
 	l.rebuild()
 	return l, nil
 }
@@ -301,13 +305,18 @@ func (l *Learner) take(e sense.Event) (nats float64) {
 // Flush learns from what is pending: an utterance has ended.
 //
 // What the owner says in so many words shall be known at once: an utterance of at most maxUtterance
-// events is rehearsed as a whole, until it surprises little or Rehearse passes are done.
+// events is rehearsed as a whole, until it surprises little or Rehearse passes are done. Rehearsing every
+// line of a long talk would learn the lines by heart and the talk not at all, so it is done only
+// while what was learnt this way proves to be worth something: see trust.
 func (l *Learner) Flush() {
 	if len(l.pending) > 1 {
 		l.learn()
 	}
 	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.wrote >= 0 {
-		l.rehearse(n)
+		l.judge(n)
+		if l.trust > enough {
+			l.rehearse(n)
+		}
 	}
 	l.beginUtterance()
 	if len(l.pending) > 0 {
@@ -316,11 +325,41 @@ func (l *Learner) Flush() {
 	}
 }
 
-// maxUtterance is how long an utterance may be to be rehearsed; a longer one is a stream.
-const maxUtterance = 512
+const (
+	// maxUtterance is how long an utterance may be to be rehearsed; a longer one is a stream.
+	maxUtterance = 512
+	// known is the surprise, in nats an event, below which an utterance needs no more rehearsal.
+	known = 0.1
+	// firstTrust and trustShare make trust: a little at the beginning, then an average over utterances.
+	firstTrust = 0.1
+	trustShare = 0.3
+	// enough trust, in nats an event, is what a rehearsal needs: more than reading once gives in a talk.
+	enough = 0.05
+	// relief is what is left of a skill's word when an utterance showed that it misleads.
+	relief = 0.5
+)
 
-// known is the surprise, in nats an event, below which an utterance needs no more rehearsal.
-const known = 0.1
+// judge compares how surprising the utterance was with how surprising it would have been to the base
+// alone, before anything of it was learnt. Trust is the average of that; and a skill that misled has its
+// W2 shrunk, for a memory that makes the next sentence harder is worse than none.
+func (l *Learner) judge(n int) {
+	l.aside.CopyFrom(l.start)
+	l.base.Forward(l.aside, l.utterance[:n], &l.alone)
+	without := gradient.CrossEntropy(l.gradients(n), l.alone.Logits, l.utterance[1:], 1)
+	gain := (without - l.surprised) / float64(n)
+	l.trust += trustShare * (gain - l.trust)
+	if gain < 0 && l.trust < 0 {
+		s := l.skills[l.wrote]
+		for _, bl := range s.bank.Layers {
+			size := len(bl.Sections) / s.bank.Sections
+			for k := range s.bank.Sections {
+				if size > 0 {
+					kernel.Scale(bl.Sections[k*size+size/3*2:(k+1)*size], relief)
+				}
+			}
+		}
+	}
+}
 
 // rehearse goes over the utterance again, each time from the thought that it began with.
 func (l *Learner) rehearse(n int) {
@@ -330,7 +369,7 @@ func (l *Learner) rehearse(n int) {
 		l.model.Forward(l.state, l.utterance[:n], &l.tape)
 		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
 		if nats < known*float64(n) || !l.write(l.wrote, d) {
-			return
+			break
 		}
 	}
 	// The thought that the utterance leaves is that of the mind which knows it.
@@ -342,7 +381,7 @@ func (l *Learner) rehearse(n int) {
 func (l *Learner) beginUtterance() {
 	l.start.CopyFrom(l.state)
 	l.utterance = append(l.utterance[:0], l.pending...)
-	l.wrote = -1
+	l.wrote, l.surprised = -1, 0
 }
 
 func (l *Learner) gradients(n int) []float32 {
@@ -361,6 +400,7 @@ func (l *Learner) learn() (nats float64) {
 	l.model.Forward(l.state, l.pending[:n], &l.tape)
 	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
+	l.surprised += nats
 	if pen >= 0 && l.write(pen, d) {
 		l.wrote = pen
 		l.sample(l.skills[pen], n)

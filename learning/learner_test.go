@@ -385,3 +385,31 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What is said once is known at once; and a long talk, in which no sentence comes back, is not made
+// harder by learning its sentences by heart.
+func TestRehearsal(t *testing.T) {
+	const fact = "my coffee is without sugar\n"
+	l := newLearner(t, Config{Seed: 1})
+	say := func(line string) (nats float64) {
+		nats = l.Read(sense.Text([]byte(line)))
+		l.Flush()
+		return nats
+	}
+	before := Evaluate(l.Model(), []byte(fact), nil).Bits
+	say(fact)
+	if after := Evaluate(l.Model(), []byte(fact), nil).Bits; after > before/2 {
+		t.Errorf("said once: %.2f bits a byte, before it was said %.2f", after, before)
+	}
+
+	var with float64
+	var all []byte
+	for _, line := range strings.SplitAfter(string(dreams()[:6000]), "\n") {
+		with += say(line)
+		all = append(all, line...)
+	}
+	bits, without := with/float64(len(all))/math.Ln2, Evaluate(l.Base(), all, nil).Bits
+	if bits > 1.03*without {
+		t.Errorf("a talk costs %.3f bits a byte with all the learning, %.3f without any", bits, without)
+	}
+}

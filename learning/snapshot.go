@@ -15,21 +15,22 @@ import (
 // state of the stream and what is pending. A learner restored from it goes on to the same numbers.
 
 type snapshotHeader struct {
-	Base    string
-	Skills  []skillHeader
-	State   []byte
-	Live    []byte
-	Pending []byte
-	Start   []byte // state at the beginning of the utterance
-	Said    []byte // the utterance so far
-	Wrote   int
-	Recent  []byte
-	Rand    []byte
-	Focus   string
-	Closed  int
-	Events  uint64
-	Counted float64
-	Begun   bool
+	Base             string
+	Skills           []skillHeader
+	State            []byte
+	Live             []byte
+	Pending          []byte
+	Start            []byte // state at the beginning of the utterance
+	Said             []byte // the utterance so far
+	Wrote            int
+	Surprised, Trust float64
+	Recent           []byte
+	Rand             []byte
+	Focus            string
+	Closed           int
+	Events           uint64
+	Counted          float64
+	Begun            bool
 }
 
 type skillHeader struct {
@@ -58,7 +59,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 	h := snapshotHeader{
 		Base: fmt.Sprintf("%x", l.Fingerprint()), Focus: l.focus, Closed: l.closed, Events: l.events, Counted: l.counted,
 		Pending: sense.Bytes(l.pending), Recent: sense.Bytes(l.recent), Begun: l.logits != nil,
-		Said: sense.Bytes(l.utterance), Wrote: l.wrote,
+		Said: sense.Bytes(l.utterance), Wrote: l.wrote, Surprised: l.surprised, Trust: l.trust,
 	}
 	var err error
 	if h.State, err = l.state.MarshalBinary(); err != nil {
@@ -133,7 +134,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if want := fmt.Sprintf("%x", l.Fingerprint()); h.Base != want {
 		return bad("it was learnt on another base model (%.8s, this one is %.8s); start with that --model or another --home", h.Base, want)
 	}
-	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(), start: l.base.NewState(),
+	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(), start: l.base.NewState(), aside: l.base.NewState(),
 		focus: h.Focus, closed: h.Closed, events: h.Events, counted: h.Counted, pending: sense.Text(h.Pending), recent: sense.Text(h.Recent)}
 	if err := n.state.UnmarshalBinary(h.State); err != nil {
 		return err
@@ -147,7 +148,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if h.Wrote < -1 || h.Wrote >= len(h.Skills) || len(h.Said) > maxUtterance+2 {
 		return bad("an utterance of %d events, written to skill %d", len(h.Said), h.Wrote)
 	}
-	n.wrote, n.utterance = h.Wrote, sense.Text(h.Said)
+	n.wrote, n.utterance, n.surprised, n.trust = h.Wrote, sense.Text(h.Said), h.Surprised, h.Trust
 	dim := l.base.Config.ContextSize()
 	read := func(name string, n int) ([]float32, error) {
 		d := make([]float32, n)

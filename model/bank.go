@@ -47,7 +47,7 @@ const (
 	// bankSharp is how strongly likelihoods decide between banks that are open at once.
 	bankSharp = 8
 	// gateAge is how many events a stream must have brought before its evidence opens anything.
-	gateAge = 8
+	gateAge = 32
 	// EvidenceHalfLife is, in events, how long evidence for a context lasts.
 	EvidenceHalfLife = 32
 )

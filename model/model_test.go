@@ -77,13 +77,13 @@ func TestOpenBanksShare(t *testing.T) {
 		return b
 	}
 	var tape Tape
-	m.WithBanks(one("a", 0), one("b", 0), one("c", -100)).Forward(m.NewState(), noise(20, 8), &tape)
+	m.WithBanks(one("a", 0), one("b", 0), one("c", -100)).Forward(m.NewState(), noise(40, 8), &tape)
 	for p := range gateAge {
 		if tape.Open[0][p] != 0 {
 			t.Errorf("event %d: open %v on so little evidence", p, tape.Open[0][p])
 		}
 	}
-	for p := gateAge; p < 20; p++ {
+	for p := gateAge; p < 40; p++ {
 		if math.Abs(float64(tape.Open[0][p]-0.5)) > 1e-6 || math.Abs(float64(tape.Open[1][p]-0.5)) > 1e-6 || tape.Open[2][p] > 1e-6 {
 			t.Errorf("event %d: open %v %v %v, want ½ ½ 0", p, tape.Open[0][p], tape.Open[1][p], tape.Open[2][p])
 		}
@@ -91,8 +91,8 @@ func TestOpenBanksShare(t *testing.T) {
 
 	named := one("d", -100)
 	named.Gate.Force = true
-	m.WithBanks(one("a", 0), named).Forward(m.NewState(), noise(20, 8), &tape)
-	for p := gateAge; p < 20; p++ {
+	m.WithBanks(one("a", 0), named).Forward(m.NewState(), noise(40, 8), &tape)
+	for p := gateAge; p < 40; p++ {
 		if math.Abs(float64(tape.Open[1][p]-0.5)) > 1e-6 {
 			t.Errorf("event %d: a bank whose context was named is open %v, want ½", p, tape.Open[1][p])
 		}

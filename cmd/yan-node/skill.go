@@ -51,14 +51,14 @@ A skill of another's is named PEER/NAME, as skill list prints it.`,
   yan-node skill share music`,
 	}
 	cmd.AddCommand(skillList(c), skillShow(c),
-		skillChange(c, "share", "Let others have a skill", "music", "music --home /tmp/car",
+		skillChange(c, "share", "Let others have a skill", "music", "music --home ~/car",
 			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
 				if !s.Own() {
 					return node.Actions{}, fmt.Errorf("skill %s: it is not yours to share: its author does", refOf(s.Author, s.Name))
 				}
 				return n.SetShared(now, s.Name, true)
 			}),
-		skillChange(c, "unshare", "Offer a skill to nobody any more; who has it keeps it", "music", "music --home /tmp/car",
+		skillChange(c, "unshare", "Offer a skill to nobody any more; who has it keeps it", "music", "music --home ~/car",
 			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
 				if !s.Own() {
 					return node.Actions{}, fmt.Errorf("skill %s: it is its author who shares it", refOf(s.Author, s.Name))

@@ -80,7 +80,7 @@ func statusCommand(c *common) *cobra.Command {
 		Short: "Say what the device is and, if it runs, what it does",
 		Long:  `status asks the node that runs on the home; when none does, it says what is in the home.`,
 		Example: `  yan-node status
-  yan-node status --home /tmp/car --json`,
+  yan-node status --home ~/car --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.exists(); err != nil {
@@ -129,7 +129,7 @@ func peersCommand(c *common) *cobra.Command {
 		Use:   "peers",
 		Short: "List the peers of the running node, and what their skills were worth",
 		Example: `  yan-node peers
-  yan-node peers --home /tmp/car --json`,
+  yan-node peers --home ~/car --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.exists(); err != nil {

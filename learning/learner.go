@@ -369,7 +369,7 @@ func (l *Learner) rehearse(n int) {
 		l.model.Forward(l.state, l.utterance[:n], &l.tape)
 		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
 		if nats < known*float64(n) || !l.write(l.wrote, d) {
-			break
+			return // the thought just had is that of the mind as it is
 		}
 	}
 	// The thought that the utterance leaves is that of the mind which knows it.

@@ -75,9 +75,6 @@ func (m *Model) Step(s *State, e sense.Event) []float32 {
 	return s.one.Logits
 }
 
-// Tape returns what s's last Step computed.
-func (s *State) Tape() *Tape { return s.one }
-
 // project computes C = A·B for rows of A; a single row takes the matrix-vector kernels. B is (k, n) with
 // strides brs, bcs, one of which is 1.
 func project(ws *kernel.Workspace, c []float32, ldc int, a []float32, lda int, b []float32, brs, bcs, rows, n, k int) {

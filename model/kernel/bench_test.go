@@ -92,3 +92,42 @@ func BenchmarkElementwise(b *testing.B) {
 		})
 	}
 }
+
+// A vector times a matrix in either form, from the second cache and from memory.
+func BenchmarkTimes(b *testing.B) {
+	for _, s := range []struct{ rows, n, copies int }{{256, 256, 1}, {1024, 1024, 1}, {96, 256, 960}, {192, 768, 160}} {
+		size := s.rows * s.n
+		for _, half := range []bool{false, true} {
+			var w Matrix
+			if half {
+				h := make([]uint16, size*s.copies)
+				for i := range h {
+					h[i] = ToBF16(float32(i%7) - 3)
+				}
+				w = BF16(h)
+			} else {
+				f := Aligned(size * s.copies)
+				for i := range f {
+					f[i] = float32(i%7) - 3
+				}
+				w = F32(f)
+			}
+			x, y := Aligned(s.n), Aligned(s.rows)
+			for _, transposed := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%dx%dx%d/half=%v/T=%v", s.copies, s.rows, s.n, half, transposed), func(b *testing.B) {
+					k := 0
+					for b.Loop() {
+						m := w.Slice(k*size, (k+1)*size)
+						if transposed {
+							m.addTransposed(x, s.n, y)
+						} else {
+							m.times(y, s.n, x)
+						}
+						k = (k + 1) % s.copies
+					}
+					b.ReportMetric(float64(b.N)*float64(size)/float64(b.Elapsed().Nanoseconds()), "weights/ns")
+				})
+			}
+		}
+	}
+}

@@ -51,3 +51,13 @@ func (f *fence) floats(n int) []float32 {
 	}
 	return unsafe.Slice((*float32)(unsafe.Pointer(&f.mem[end-4*n])), n)
 }
+
+// halves is floats of half the size.
+func (f *fence) halves(n int) []uint16 {
+	w := f.floats((n + 1) / 2)
+	if n == 0 {
+		return []uint16{}
+	}
+	first := unsafe.Slice((*uint16)(unsafe.Pointer(&w[0])), 2*len(w))
+	return first[2*len(w)-n:]
+}

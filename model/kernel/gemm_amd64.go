@@ -26,6 +26,7 @@ type Workspace struct {
 	panel  [depth512 * cols512]float32
 	tile   [rows256 * cols256]float32
 	spaced [spacedRows * spacedStride]float32
+	wide   []float32 // what gemmHalf has widened
 }
 
 // NewWorkspace returns a Workspace.

@@ -239,3 +239,42 @@ func decayScanBackGo(dx, dout []float32, ld, n int, mu []float32, alpha float32)
 		}
 	}
 }
+
+func widenGo(dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
+	}
+}
+
+func gemvHalfGo(y []float32, w []uint16, ldw int, x []float32) {
+	for r := range y {
+		y[r] = dotHalfGo(x, w[r*ldw:][:len(x)])
+	}
+}
+
+// dotHalfGo keeps its sums as dotGo does.
+func dotHalfGo(x []float32, y []uint16) float32 {
+	y = y[:len(x)]
+	var s0, s1, s2, s3 float32
+	for len(x) >= 4 && len(y) >= 4 {
+		s0 += x[0] * math.Float32frombits(uint32(y[0])<<16)
+		s1 += x[1] * math.Float32frombits(uint32(y[1])<<16)
+		s2 += x[2] * math.Float32frombits(uint32(y[2])<<16)
+		s3 += x[3] * math.Float32frombits(uint32(y[3])<<16)
+		x, y = x[4:], y[4:]
+	}
+	for i, v := range x {
+		s0 += v * math.Float32frombits(uint32(y[i])<<16)
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+func gemvTHalfGo(y []float32, w []uint16, ldw int, x []float32) {
+	for r, a := range x {
+		row := w[r*ldw:][:len(y)]
+		for i := range y {
+			y[i] += a * math.Float32frombits(uint32(row[i])<<16)
+		}
+	}
+}

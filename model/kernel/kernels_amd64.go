@@ -86,6 +86,15 @@ func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
 
 //go:noescape
+func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+
+//go:noescape
+func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+
+//go:noescape
+func widen256(n int, src *uint16, dst *float32)
+
+//go:noescape
 func dot256(n int, x *float32, y *float32) float32
 
 //go:noescape
@@ -144,6 +153,15 @@ func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 
 //go:noescape
 func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
+
+//go:noescape
+func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+
+//go:noescape
+func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+
+//go:noescape
+func widen512(n int, src *uint16, dst *float32)
 
 //go:noescape
 func dot512(n int, x *float32, y *float32) float32

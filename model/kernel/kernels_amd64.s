@@ -3228,6 +3228,245 @@ gemvT256_done:
 	VZEROUPPER
 	RET
 
+// func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemvHalf256(SB), NOSPLIT, $0-48
+	MOVQ rows4+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ldw+24(FP), DX
+	MOVQ y+40(FP), BX
+	LEAQ (DX)(DX*2), SI
+
+gemvHalf256_rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   n+8(FP), DI
+	MOVQ   x+32(FP), R8
+	MOVQ   CX, R9
+	SUBQ   $+16, DI
+	JL     gemvHalf256_one
+
+gemvHalf256_many:
+	VMOVUPS     (R8), Y8
+	VPMOVZXWD   (R9), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VPMOVZXWD   (R9)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y1
+	VPMOVZXWD   (R9)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y2
+	VPMOVZXWD   (R9)(SI*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     32(R8), Y8
+	VPMOVZXWD   16(R9), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VPMOVZXWD   16(R9)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y5
+	VPMOVZXWD   16(R9)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y6
+	VPMOVZXWD   16(R9)(SI*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        $+64, R8
+	ADDQ        $+32, R9
+	SUBQ        $+16, DI
+	JGE         gemvHalf256_many
+
+gemvHalf256_one:
+	ADDQ $+8, DI
+	JL   gemvHalf256_tail
+
+gemvHalf256_next:
+	VMOVUPS     (R8), Y8
+	VPMOVZXWD   (R9), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VPMOVZXWD   (R9)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y1
+	VPMOVZXWD   (R9)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y2
+	VPMOVZXWD   (R9)(SI*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y3
+	ADDQ        $+32, R8
+	ADDQ        $+16, R9
+	SUBQ        $+8, DI
+	JGE         gemvHalf256_next
+
+gemvHalf256_tail:
+	ADDQ $+8, DI
+	JZ   gemvHalf256_done
+
+gemvHalf256_done:
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VMOVUPS      X1, (BX)
+	ADDQ         $+16, BX
+	LEAQ         (CX)(DX*4), CX
+	DECQ         AX
+	JNZ          gemvHalf256_rows
+	VZEROUPPER
+	RET
+
+// func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemvTHalf256(SB), NOSPLIT, $0-48
+	MOVQ rows4+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ldw+24(FP), DX
+	MOVQ x+32(FP), BX
+	LEAQ (DX)(DX*2), SI
+
+gemvTHalf256_rows:
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS 4(BX), Y1
+	VBROADCASTSS 8(BX), Y2
+	VBROADCASTSS 12(BX), Y3
+	MOVQ         n+8(FP), DI
+	MOVQ         y+40(FP), R8
+	MOVQ         CX, R9
+	SUBQ         $+16, DI
+	JL           gemvTHalf256_one
+
+gemvTHalf256_many:
+	VMOVUPS     (R8), Y4
+	VPMOVZXWD   (R9), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y0, Y4
+	VPMOVZXWD   (R9)(DX*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y1, Y4
+	VPMOVZXWD   (R9)(DX*2), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y2, Y4
+	VPMOVZXWD   (R9)(SI*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y3, Y4
+	VMOVUPS     Y4, (R8)
+	VMOVUPS     32(R8), Y4
+	VPMOVZXWD   16(R9), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y0, Y4
+	VPMOVZXWD   16(R9)(DX*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y1, Y4
+	VPMOVZXWD   16(R9)(DX*2), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y2, Y4
+	VPMOVZXWD   16(R9)(SI*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y3, Y4
+	VMOVUPS     Y4, 32(R8)
+	ADDQ        $+64, R8
+	ADDQ        $+32, R9
+	SUBQ        $+16, DI
+	JGE         gemvTHalf256_many
+
+gemvTHalf256_one:
+	ADDQ $+8, DI
+	JL   gemvTHalf256_tail
+
+gemvTHalf256_next:
+	VMOVUPS     (R8), Y4
+	VPMOVZXWD   (R9), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y0, Y4
+	VPMOVZXWD   (R9)(DX*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y1, Y4
+	VPMOVZXWD   (R9)(DX*2), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y2, Y4
+	VPMOVZXWD   (R9)(SI*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y3, Y4
+	VMOVUPS     Y4, (R8)
+	ADDQ        $+32, R8
+	ADDQ        $+16, R9
+	SUBQ        $+8, DI
+	JGE         gemvTHalf256_next
+
+gemvTHalf256_tail:
+	ADDQ $+8, DI
+	JZ   gemvTHalf256_done
+
+gemvTHalf256_done:
+	ADDQ $+16, BX
+	LEAQ (CX)(DX*4), CX
+	DECQ AX
+	JNZ  gemvTHalf256_rows
+	VZEROUPPER
+	RET
+
+// func widen256(n int, src *uint16, dst *float32)
+// Requires: AVX, AVX2
+TEXT ·widen256(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ dst+16(FP), DX
+	SUBQ $+32, AX
+	JL   widen256_one
+
+widen256_many:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	VPMOVZXWD 16(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(DX)
+	VPMOVZXWD 32(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 64(DX)
+	VPMOVZXWD 48(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 96(DX)
+	ADDQ      $+128, DX
+	ADDQ      $+64, CX
+	SUBQ      $+32, AX
+	JGE       widen256_many
+
+widen256_one:
+	ADDQ $+24, AX
+	JL   widen256_tail
+
+widen256_next:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      $+32, DX
+	ADDQ      $+16, CX
+	SUBQ      $+8, AX
+	JGE       widen256_next
+
+widen256_tail:
+	ADDQ $+8, AX
+	JZ   widen256_done
+
+widen256_done:
+	VZEROUPPER
+	RET
+
 // func dot256(n int, x *float32, y *float32) float32
 // Requires: AVX, FMA3, SSE
 TEXT ·dot256(SB), NOSPLIT, $0-28
@@ -5014,6 +5253,292 @@ gemvT512_done:
 	LEAQ (CX)(DX*4), CX
 	DECQ AX
 	JNZ  gemvT512_rows
+	VZEROUPPER
+	RET
+
+// func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gemvHalf512(SB), NOSPLIT, $0-48
+	MOVQ rows4+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ldw+24(FP), DX
+	MOVQ y+40(FP), BX
+	LEAQ (DX)(DX*2), SI
+
+gemvHalf512_rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   n+8(FP), DI
+	MOVQ   x+32(FP), R8
+	MOVQ   CX, R9
+	SUBQ   $+32, DI
+	JL     gemvHalf512_one
+
+gemvHalf512_many:
+	VMOVUPS     (R8), Z8
+	VPMOVZXWD   (R9), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VPMOVZXWD   (R9)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VPMOVZXWD   (R9)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VPMOVZXWD   (R9)(SI*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     64(R8), Z8
+	VPMOVZXWD   32(R9), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VPMOVZXWD   32(R9)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z5
+	VPMOVZXWD   32(R9)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z6
+	VPMOVZXWD   32(R9)(SI*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        $+128, R8
+	ADDQ        $+64, R9
+	SUBQ        $+32, DI
+	JGE         gemvHalf512_many
+
+gemvHalf512_one:
+	ADDQ $+16, DI
+	JL   gemvHalf512_tail
+
+gemvHalf512_next:
+	VMOVUPS     (R8), Z8
+	VPMOVZXWD   (R9), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VPMOVZXWD   (R9)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VPMOVZXWD   (R9)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VPMOVZXWD   (R9)(SI*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z3
+	ADDQ        $+64, R8
+	ADDQ        $+32, R9
+	SUBQ        $+16, DI
+	JGE         gemvHalf512_next
+
+gemvHalf512_tail:
+	ADDQ        $+16, DI
+	JZ          gemvHalf512_done
+	MOVL        $-1, R10
+	BZHIL       DI, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (R8), K1, Z8
+	VPMOVZXWD.Z (R9), K1, Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VPMOVZXWD.Z (R9)(DX*1), K1, Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VPMOVZXWD.Z (R9)(DX*2), K1, Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VPMOVZXWD.Z (R9)(SI*1), K1, Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z3
+
+gemvHalf512_done:
+	VADDPS        Z4, Z0, Z0
+	VADDPS        Z5, Z1, Z1
+	VADDPS        Z6, Z2, Z2
+	VADDPS        Z7, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X8
+	VADDPS        X8, X0, X8
+	VMOVUPS       X8, (BX)
+	ADDQ          $+16, BX
+	LEAQ          (CX)(DX*4), CX
+	DECQ          AX
+	JNZ           gemvHalf512_rows
+	VZEROUPPER
+	RET
+
+// func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gemvTHalf512(SB), NOSPLIT, $0-48
+	MOVQ rows4+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ ldw+24(FP), DX
+	MOVQ x+32(FP), BX
+	LEAQ (DX)(DX*2), SI
+
+gemvTHalf512_rows:
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS 4(BX), Z1
+	VBROADCASTSS 8(BX), Z2
+	VBROADCASTSS 12(BX), Z3
+	MOVQ         n+8(FP), DI
+	MOVQ         y+40(FP), R8
+	MOVQ         CX, R9
+	SUBQ         $+32, DI
+	JL           gemvTHalf512_one
+
+gemvTHalf512_many:
+	VMOVUPS     (R8), Z4
+	VPMOVZXWD   (R9), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z0, Z4
+	VPMOVZXWD   (R9)(DX*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VPMOVZXWD   (R9)(DX*2), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z2, Z4
+	VPMOVZXWD   (R9)(SI*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMOVUPS     Z4, (R8)
+	VMOVUPS     64(R8), Z4
+	VPMOVZXWD   32(R9), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z0, Z4
+	VPMOVZXWD   32(R9)(DX*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VPMOVZXWD   32(R9)(DX*2), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z2, Z4
+	VPMOVZXWD   32(R9)(SI*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMOVUPS     Z4, 64(R8)
+	ADDQ        $+128, R8
+	ADDQ        $+64, R9
+	SUBQ        $+32, DI
+	JGE         gemvTHalf512_many
+
+gemvTHalf512_one:
+	ADDQ $+16, DI
+	JL   gemvTHalf512_tail
+
+gemvTHalf512_next:
+	VMOVUPS     (R8), Z4
+	VPMOVZXWD   (R9), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z0, Z4
+	VPMOVZXWD   (R9)(DX*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z1, Z4
+	VPMOVZXWD   (R9)(DX*2), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z2, Z4
+	VPMOVZXWD   (R9)(SI*1), Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMOVUPS     Z4, (R8)
+	ADDQ        $+64, R8
+	ADDQ        $+32, R9
+	SUBQ        $+16, DI
+	JGE         gemvTHalf512_next
+
+gemvTHalf512_tail:
+	ADDQ        $+16, DI
+	JZ          gemvTHalf512_done
+	MOVL        $-1, R10
+	BZHIL       DI, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (R8), K1, Z4
+	VPMOVZXWD.Z (R9), K1, Z5
+	VPSLLD      $0x10, Z5, Z5
+	VFMADD231PS Z5, Z0, Z4
+	VPMOVZXWD.Z (R9)(DX*1), K1, Z0
+	VPSLLD      $0x10, Z0, Z0
+	VFMADD231PS Z0, Z1, Z4
+	VPMOVZXWD.Z (R9)(DX*2), K1, Z0
+	VPSLLD      $0x10, Z0, Z0
+	VFMADD231PS Z0, Z2, Z4
+	VPMOVZXWD.Z (R9)(SI*1), K1, Z0
+	VPSLLD      $0x10, Z0, Z0
+	VFMADD231PS Z0, Z3, Z4
+	VMOVUPS     Z4, K1, (R8)
+
+gemvTHalf512_done:
+	ADDQ $+16, BX
+	LEAQ (CX)(DX*4), CX
+	DECQ AX
+	JNZ  gemvTHalf512_rows
+	VZEROUPPER
+	RET
+
+// func widen512(n int, src *uint16, dst *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·widen512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ dst+16(FP), DX
+	SUBQ $+64, AX
+	JL   widen512_one
+
+widen512_many:
+	VPMOVZXWD (CX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VPMOVZXWD 32(CX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 64(DX)
+	VPMOVZXWD 64(CX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 128(DX)
+	VPMOVZXWD 96(CX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, 192(DX)
+	ADDQ      $+256, DX
+	ADDQ      $+128, CX
+	SUBQ      $+64, AX
+	JGE       widen512_many
+
+widen512_one:
+	ADDQ $+48, AX
+	JL   widen512_tail
+
+widen512_next:
+	VPMOVZXWD (CX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (DX)
+	ADDQ      $+64, DX
+	ADDQ      $+32, CX
+	SUBQ      $+16, AX
+	JGE       widen512_next
+
+widen512_tail:
+	ADDQ        $+16, AX
+	JZ          widen512_done
+	MOVL        $-1, BX
+	BZHIL       AX, BX, BX
+	KMOVW       BX, K1
+	VPMOVZXWD.Z (CX), K1, Z0
+	VPSLLD      $0x10, Z0, Z0
+	VMOVUPS     Z0, K1, (DX)
+
+widen512_done:
 	VZEROUPPER
 	RET
 

@@ -99,6 +99,66 @@ func gemvT(y, w []float32, ldw int, x []float32) {
 	}
 }
 
+func widen(dst []float32, src []uint16) {
+	switch whole := len(dst) &^ 7; {
+	case level == levelGo || len(dst) == 0:
+		widenGo(dst, src)
+	case level == levelAVX512:
+		widen512(len(dst), &src[0], &dst[0])
+	default:
+		if whole > 0 {
+			widen256(whole, &src[0], &dst[0])
+		}
+		widenGo(dst[whole:], src[whole:])
+	}
+}
+
+// gemvHalf has no empty operand. AVX2 has no masked loads of 16 bits: there the tails are plain Go.
+func gemvHalf(y []float32, w []uint16, ldw int, x []float32) {
+	rows := len(y) &^ 3
+	switch whole := len(x) &^ 7; {
+	case level == levelGo:
+		rows = 0
+	case rows == 0:
+	case level == levelAVX512:
+		gemvHalf512(rows/4, len(x), &w[0], ldw*2, &x[0], &y[0])
+	case whole == 0:
+		rows = 0
+	default:
+		gemvHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0])
+		if whole < len(x) {
+			for r := range rows {
+				y[r] += dotHalfGo(x[whole:], w[r*ldw+whole:][:len(x)-whole])
+			}
+		}
+	}
+	for r := rows; r < len(y); r++ {
+		y[r] = dotHalfGo(x, w[r*ldw:][:len(x)])
+	}
+}
+
+// gemvTHalf has no empty operand.
+func gemvTHalf(y []float32, w []uint16, ldw int, x []float32) {
+	rows := len(x) &^ 3
+	switch whole := len(y) &^ 7; {
+	case level == levelGo:
+		rows = 0
+	case rows == 0:
+	case level == levelAVX512:
+		gemvTHalf512(rows/4, len(y), &w[0], ldw*2, &x[0], &y[0])
+	case whole == 0:
+		rows = 0
+	default:
+		gemvTHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0])
+		if whole < len(y) {
+			gemvTHalfGo(y[whole:], w[whole:], ldw, x[:rows])
+		}
+	}
+	if rows < len(x) {
+		gemvTHalfGo(y, w[rows*ldw:], ldw, x[rows:])
+	}
+}
+
 func axpy(y []float32, a float32, x []float32) {
 	if len(y) == 0 {
 		return

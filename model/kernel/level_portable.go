@@ -3,7 +3,9 @@
 package kernel
 
 // Workspace is the scratch of one worker.
-type Workspace struct{}
+type Workspace struct {
+	wide []float32 // what gemmHalf has widened
+}
 
 // NewWorkspace returns a Workspace.
 func NewWorkspace() *Workspace { return &Workspace{} }
@@ -21,6 +23,16 @@ func gemv(y, w []float32, ldw int, x []float32) {
 
 func gemvT(y, w []float32, ldw int, x []float32) {
 	gemmRowGo(y, x, 1, w, ldw, len(x))
+}
+
+func widen(dst []float32, src []uint16) { widenGo(dst, src) }
+
+func gemvHalf(y []float32, w []uint16, ldw int, x []float32) {
+	gemvHalfGo(y, w, ldw, x)
+}
+
+func gemvTHalf(y []float32, w []uint16, ldw int, x []float32) {
+	gemvTHalfGo(y, w, ldw, x)
 }
 
 func dot(x, y []float32) float32                { return dotGo(x, y) }

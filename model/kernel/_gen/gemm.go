@@ -208,12 +208,7 @@ func (s *isa) gemmNT(rows int) {
 	Label(name + "_group")
 	for i := range sums {
 		for j := range sums[i] {
-			v := sums[i][j]
-			if s.wide() {
-				VPXORD(v, v, v)
-			} else {
-				VXORPS(v, v, v)
-			}
+			s.clear(sums[i][j])
 		}
 	}
 	k, pa, pb := load("k"), load("a"), GP64()
@@ -225,12 +220,7 @@ func (s *isa) gemmNT(rows int) {
 			}
 			return s.load(operand.Mem{Base: pa, Index: lda, Scale: uint8(r), Disp: off}, masked)
 		}
-		cols := []operand.Mem{
-			{Base: pb, Disp: off},
-			{Base: pb, Index: ldb, Scale: 1, Disp: off},
-			{Base: pb, Index: ldb, Scale: 2, Disp: off},
-			{Base: pb, Index: ldb3, Scale: 1, Disp: off},
-		}
+		cols := fourRows(pb, ldb, ldb3, off)
 		if masked { // the mask takes a register: read B once a row rather than hold all of A
 			for r := range rows {
 				a := rowA(r)
@@ -260,24 +250,9 @@ func (s *isa) gemmNT(rows int) {
 			VADDPS(sums[1][j], sums[0][j], sums[0][j])
 		}
 	}
-	// Four sums become the four lanes of one 128-bit vector.
 	out := make([]vec, rows)
 	for r := range out {
-		q := sums[r]
-		if s.wide() {
-			for j := range q {
-				high := YMM()
-				VEXTRACTF64X4(operand.U8(1), q[j], high)
-				VADDPS(high, q[j].AsY(), q[j].AsY())
-			}
-		}
-		y0, y1, y2, y3 := q[0].AsY(), q[1].AsY(), q[2].AsY(), q[3].AsY()
-		VHADDPS(y1, y0, y0)
-		VHADDPS(y3, y2, y2)
-		VHADDPS(y2, y0, y0)
-		out[r] = XMM()
-		VEXTRACTF128(operand.U8(1), y0, out[r])
-		VADDPS(out[r], q[0].AsX(), out[r])
+		out[r] = s.fourSums(sums[r])
 	}
 	rowAt := func(r int) operand.Mem {
 		if r == 0 {
@@ -300,6 +275,35 @@ func (s *isa) gemmNT(rows int) {
 	DECQ(n4)
 	JNZ(operand.LabelRef(name + "_group"))
 	finish()
+}
+
+// fourRows addresses four rows, stride apart; stride3 holds three times the stride.
+func fourRows(base, stride, stride3 reg.Register, off int) [4]operand.Mem {
+	return [4]operand.Mem{
+		{Base: base, Disp: off},
+		{Base: base, Index: stride, Scale: 1, Disp: off},
+		{Base: base, Index: stride, Scale: 2, Disp: off},
+		{Base: base, Index: stride3, Scale: 1, Disp: off},
+	}
+}
+
+// fourSums adds up the lanes of each of four vectors, which it spoils: they become the lanes of one of 128 bits.
+func (s *isa) fourSums(q [4]vec) vec {
+	if s.wide() {
+		for j := range q {
+			high := YMM()
+			VEXTRACTF64X4(operand.U8(1), q[j], high)
+			VADDPS(high, q[j].AsY(), q[j].AsY())
+		}
+	}
+	y0, y1, y2, y3 := q[0].AsY(), q[1].AsY(), q[2].AsY(), q[3].AsY()
+	VHADDPS(y1, y0, y0)
+	VHADDPS(y3, y2, y2)
+	VHADDPS(y2, y0, y0)
+	out := XMM()
+	VEXTRACTF128(operand.U8(1), y0, out)
+	VADDPS(out, q[0].AsX(), out)
+	return out
 }
 
 // packT256 writes dst[k·16+n] = b[n·ldb+k] for 8 rows n of B and 4·k4 of its columns k.

@@ -48,12 +48,7 @@ func (s *isa) gemvT() {
 	MOVQ(w, p)
 	s.loop(name, n, []ptr{p, y}, 2, func(_, off int, masked bool) {
 		v := s.load(at(y, off), masked)
-		for i, row := range []operand.Mem{
-			{Base: p, Disp: off},
-			{Base: p, Index: ldw, Scale: 1, Disp: off},
-			{Base: p, Index: ldw, Scale: 2, Disp: off},
-			{Base: p, Index: ldw3, Scale: 1, Disp: off},
-		} {
+		for i, row := range fourRows(p, ldw, ldw3, off) {
 			if masked {
 				VFMADD231PS(s.load(row, true), xs[i], v)
 				continue

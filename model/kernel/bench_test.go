@@ -100,7 +100,7 @@ func BenchmarkTimes(b *testing.B) {
 		for _, half := range []bool{false, true} {
 			var w Matrix
 			if half {
-				h := make([]uint16, size*s.copies)
+				h := AlignedHalf(size * s.copies)
 				for i := range h {
 					h[i] = ToBF16(float32(i%7) - 3)
 				}
@@ -119,9 +119,9 @@ func BenchmarkTimes(b *testing.B) {
 					for b.Loop() {
 						m := w.Slice(k*size, (k+1)*size)
 						if transposed {
-							m.addTransposed(x, s.n, y)
+							m.AddTransposed(x, s.n, y, Matrix{})
 						} else {
-							m.times(y, s.n, x)
+							m.Times(y, s.n, x, Matrix{})
 						}
 						k = (k + 1) % s.copies
 					}

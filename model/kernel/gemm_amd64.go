@@ -74,7 +74,7 @@ func gemmDots(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, 
 			rows++
 		}
 		if n4 > 0 {
-			dots(rows, n4, k, &a[i*lda], lda*4, &b[0], ldb*4, &c[i*ldc], ldc*4, flag)
+			dots(rows, n4, k, &a[i*lda], lda*4, &b[0], ldb*4, &c[i*ldc], ldc*4, flag, further(&b[0]))
 		}
 		for r := i; r < i+rows; r++ {
 			for j := n4 * 4; j < n; j++ {
@@ -89,21 +89,21 @@ func gemmDots(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, 
 	}
 }
 
-func dots(rows, n4, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int) {
+func dots(rows, n4, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr) {
 	wide := level == levelAVX512
 	switch {
 	case wide && rows == 1:
-		gemmNT512x1(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT512x1(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	case wide && rows == 2:
-		gemmNT512x2(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT512x2(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	case wide:
-		gemmNT512x3(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT512x3(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	case rows == 1:
-		gemmNT256x1(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT256x1(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	case rows == 2:
-		gemmNT256x2(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT256x2(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	default:
-		gemmNT256x3(n4, k, a, lda, b, ldb, c, ldc, acc)
+		gemmNT256x3(n4, k, a, lda, b, ldb, c, ldc, acc, ahead)
 	}
 }
 

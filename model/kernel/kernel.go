@@ -5,10 +5,19 @@ import (
 	"unsafe"
 )
 
-// Aligned returns n zeros that start on a 64-byte boundary, a cache line and the widest vector.
-func Aligned(n int) []float32 {
-	s := make([]float32, n+15)
-	o := int(-uintptr(unsafe.Pointer(&s[:1][0]))&63) / 4
+// Aligned returns n zeros that start on a 64-byte boundary, a cache line and the widest vector. Many of them lie on
+// huge pages, where the system gives any.
+func Aligned(n int) []float32 { return aligned[float32](n) }
+
+// AlignedHalf is Aligned for bfloat16.
+func AlignedHalf(n int) []uint16 { return aligned[uint16](n) }
+
+func aligned[T float32 | uint16](n int) []T {
+	var one T
+	size := int(unsafe.Sizeof(one))
+	s := make([]T, n+64/size-1)
+	advise(unsafe.Pointer(&s[:1][0]), size*len(s))
+	o := int(-uintptr(unsafe.Pointer(&s[:1][0]))&63) / size
 	return s[o : o+n : o+n]
 }
 
@@ -54,24 +63,12 @@ func Dot(x, y []float32) float32 {
 
 // Gemv computes y[r] = W[r]·x: the rows of W are ldw apart and as long as x, and y says how many there are.
 func Gemv(y, w []float32, ldw int, x []float32) {
-	if len(y) == 0 {
-		return
-	}
-	if len(x) == 0 {
-		clear(y)
-		return
-	}
-	_ = w[(len(y)-1)*ldw+len(x)-1]
-	gemv(y, w, ldw, x)
+	F32(w).Times(y, ldw, x, Matrix{})
 }
 
 // GemvT adds Σ x[r]·W[r] to y: the rows of W are ldw apart and as long as y, and x says how many there are.
 func GemvT(y, w []float32, ldw int, x []float32) {
-	if len(y) == 0 || len(x) == 0 {
-		return
-	}
-	_ = w[(len(x)-1)*ldw+len(y)-1]
-	gemvT(y, w, ldw, x)
+	F32(w).AddTransposed(y, ldw, x, Matrix{})
 }
 
 // Axpy computes y += a·x.

@@ -74,22 +74,22 @@ func packT512(k4 int, b *float32, ldb int, dst *float32)
 func packN512(k int, b *float32, ldb int, dst *float32, mask uint64)
 
 //go:noescape
-func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
+func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
 func widen256(n int, src *uint16, dst *float32)
@@ -143,22 +143,22 @@ func decayScan256(rows int, d int, out *float32, x *float32, ld int, state *floa
 func decayScanBack256(rows int, d int, dx *float32, dout *float32, ld int, mu *float32, alpha float32)
 
 //go:noescape
-func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
+func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
+func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
+func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
 func widen512(n int, src *uint16, dst *float32)

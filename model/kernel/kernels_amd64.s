@@ -2813,15 +2813,16 @@ packN512_k:
 	VZEROUPPER
 	RET
 
-// func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, FMA3
-TEXT ·gemmNT256x1(SB), NOSPLIT, $0-72
+// func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNT256x1(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), CX
 	MOVQ ldb+40(FP), DX
 	MOVQ c+48(FP), BX
 	MOVQ ldc+56(FP), SI
+	MOVQ ahead+72(FP), DI
 	LEAQ (DX)(DX*2), SI
 
 gemmNT256x1_group:
@@ -2833,57 +2834,69 @@ gemmNT256x1_group:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   k+8(FP), DI
-	MOVQ   a+16(FP), R8
-	MOVQ   CX, R9
-	SUBQ   $+16, DI
+	MOVQ   k+8(FP), R8
+	MOVQ   a+16(FP), R9
+	MOVQ   CX, R10
+	SUBQ   $+16, R8
 	JL     gemmNT256x1_one
 
 gemmNT256x1_many:
-	VMOVUPS     (R8), Y8
-	VFMADD231PS (R9), Y8, Y0
-	VFMADD231PS (R9)(DX*1), Y8, Y1
-	VFMADD231PS (R9)(DX*2), Y8, Y2
-	VFMADD231PS (R9)(SI*1), Y8, Y3
-	VMOVUPS     32(R8), Y8
-	VFMADD231PS 32(R9), Y8, Y4
-	VFMADD231PS 32(R9)(DX*1), Y8, Y5
-	VFMADD231PS 32(R9)(DX*2), Y8, Y6
-	VFMADD231PS 32(R9)(SI*1), Y8, Y7
-	ADDQ        $+64, R8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS (R10)(DX*1), Y8, Y1
+	VFMADD231PS (R10)(DX*2), Y8, Y2
+	VFMADD231PS (R10)(SI*1), Y8, Y3
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R10), Y8, Y4
+	VFMADD231PS 32(R10)(DX*1), Y8, Y5
+	VFMADD231PS 32(R10)(DX*2), Y8, Y6
+	VFMADD231PS 32(R10)(SI*1), Y8, Y7
 	ADDQ        $+64, R9
-	SUBQ        $+16, DI
+	ADDQ        $+64, R10
+	SUBQ        $+16, R8
 	JGE         gemmNT256x1_many
 
 gemmNT256x1_one:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JL   gemmNT256x1_tail
 
 gemmNT256x1_next:
-	VMOVUPS     (R8), Y8
-	VFMADD231PS (R9), Y8, Y0
-	VFMADD231PS (R9)(DX*1), Y8, Y1
-	VFMADD231PS (R9)(DX*2), Y8, Y2
-	VFMADD231PS (R9)(SI*1), Y8, Y3
-	ADDQ        $+32, R8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS (R10)(DX*1), Y8, Y1
+	VFMADD231PS (R10)(DX*2), Y8, Y2
+	VFMADD231PS (R10)(SI*1), Y8, Y3
 	ADDQ        $+32, R9
-	SUBQ        $+8, DI
+	ADDQ        $+32, R10
+	SUBQ        $+8, R8
 	JGE         gemmNT256x1_next
 
 gemmNT256x1_tail:
-	ADDQ        $+8, DI
+	ADDQ        $+8, R8
 	JZ          gemmNT256x1_done
-	LEAQ        lanes<>+0(SB), R10
-	NEGQ        DI
-	VMOVUPS     32(R10)(DI*4), Y8
-	VMASKMOVPS  (R8), Y8, Y9
-	VMASKMOVPS  (R9), Y8, Y10
+	LEAQ        lanes<>+0(SB), R11
+	NEGQ        R8
+	VMOVUPS     32(R11)(R8*4), Y8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VMASKMOVPS  (R9), Y8, Y9
+	VMASKMOVPS  (R10), Y8, Y10
 	VFMADD231PS Y10, Y9, Y0
-	VMASKMOVPS  (R9)(DX*1), Y8, Y10
+	VMASKMOVPS  (R10)(DX*1), Y8, Y10
 	VFMADD231PS Y10, Y9, Y1
-	VMASKMOVPS  (R9)(DX*2), Y8, Y10
+	VMASKMOVPS  (R10)(DX*2), Y8, Y10
 	VFMADD231PS Y10, Y9, Y2
-	VMASKMOVPS  (R9)(SI*1), Y8, Y8
+	VMASKMOVPS  (R10)(SI*1), Y8, Y8
 	VFMADD231PS Y8, Y9, Y3
 
 gemmNT256x1_done:
@@ -2896,8 +2909,8 @@ gemmNT256x1_done:
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
-	MOVQ         acc+64(FP), DI
-	TESTQ        DI, DI
+	MOVQ         acc+64(FP), R8
+	TESTQ        R8, R8
 	JZ           gemmNT256x1_store
 	VADDPS       (BX), X1, X1
 
@@ -2928,15 +2941,16 @@ DATA lanes<>+56(SB)/4, $0x00000000
 DATA lanes<>+60(SB)/4, $0x00000000
 GLOBL lanes<>(SB), RODATA|NOPTR, $64
 
-// func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, FMA3
-TEXT ·gemmNT256x2(SB), NOSPLIT, $0-72
+// func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNT256x2(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
 	MOVQ c+48(FP), SI
 	MOVQ ldc+56(FP), DI
+	MOVQ ahead+72(FP), R9
 	LEAQ (BX)(BX*2), R8
 
 gemmNT256x2_group:
@@ -2948,55 +2962,61 @@ gemmNT256x2_group:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   k+8(FP), R9
-	MOVQ   a+16(FP), R10
-	MOVQ   DX, R11
-	SUBQ   $+8, R9
+	MOVQ   k+8(FP), R10
+	MOVQ   a+16(FP), R11
+	MOVQ   DX, R12
+	SUBQ   $+8, R10
 	JL     gemmNT256x2_tail
 
 gemmNT256x2_next:
-	VMOVUPS     (R10), Y8
-	VMOVUPS     (R10)(CX*1), Y9
-	VMOVUPS     (R11), Y10
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	ADDQ        $+128, R9
+	VMOVUPS     (R11), Y8
+	VMOVUPS     (R11)(CX*1), Y9
+	VMOVUPS     (R12), Y10
 	VFMADD231PS Y10, Y8, Y0
 	VFMADD231PS Y10, Y9, Y4
-	VMOVUPS     (R11)(BX*1), Y10
+	VMOVUPS     (R12)(BX*1), Y10
 	VFMADD231PS Y10, Y8, Y1
 	VFMADD231PS Y10, Y9, Y5
-	VMOVUPS     (R11)(BX*2), Y10
+	VMOVUPS     (R12)(BX*2), Y10
 	VFMADD231PS Y10, Y8, Y2
 	VFMADD231PS Y10, Y9, Y6
-	VMOVUPS     (R11)(R8*1), Y10
+	VMOVUPS     (R12)(R8*1), Y10
 	VFMADD231PS Y10, Y8, Y3
 	VFMADD231PS Y10, Y9, Y7
-	ADDQ        $+32, R10
 	ADDQ        $+32, R11
-	SUBQ        $+8, R9
+	ADDQ        $+32, R12
+	SUBQ        $+8, R10
 	JGE         gemmNT256x2_next
 
 gemmNT256x2_tail:
-	ADDQ        $+8, R9
+	ADDQ        $+8, R10
 	JZ          gemmNT256x2_done
-	LEAQ        lanes<>+0(SB), R12
-	NEGQ        R9
-	VMOVUPS     32(R12)(R9*4), Y8
-	VMASKMOVPS  (R10), Y8, Y9
-	VMASKMOVPS  (R11), Y8, Y10
+	LEAQ        lanes<>+0(SB), R13
+	NEGQ        R10
+	VMOVUPS     32(R13)(R10*4), Y8
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	ADDQ        $+128, R9
+	VMASKMOVPS  (R11), Y8, Y9
+	VMASKMOVPS  (R12), Y8, Y10
 	VFMADD231PS Y10, Y9, Y0
-	VMASKMOVPS  (R11)(BX*1), Y8, Y10
+	VMASKMOVPS  (R12)(BX*1), Y8, Y10
 	VFMADD231PS Y10, Y9, Y1
-	VMASKMOVPS  (R11)(BX*2), Y8, Y10
+	VMASKMOVPS  (R12)(BX*2), Y8, Y10
 	VFMADD231PS Y10, Y9, Y2
-	VMASKMOVPS  (R11)(R8*1), Y8, Y10
+	VMASKMOVPS  (R12)(R8*1), Y8, Y10
 	VFMADD231PS Y10, Y9, Y3
-	VMASKMOVPS  (R10)(CX*1), Y8, Y9
-	VMASKMOVPS  (R11), Y8, Y10
+	VMASKMOVPS  (R11)(CX*1), Y8, Y9
+	VMASKMOVPS  (R12), Y8, Y10
 	VFMADD231PS Y10, Y9, Y4
-	VMASKMOVPS  (R11)(BX*1), Y8, Y10
+	VMASKMOVPS  (R12)(BX*1), Y8, Y10
 	VFMADD231PS Y10, Y9, Y5
-	VMASKMOVPS  (R11)(BX*2), Y8, Y10
+	VMASKMOVPS  (R12)(BX*2), Y8, Y10
 	VFMADD231PS Y10, Y9, Y6
-	VMASKMOVPS  (R11)(R8*1), Y8, Y8
+	VMASKMOVPS  (R12)(R8*1), Y8, Y8
 	VFMADD231PS Y8, Y9, Y7
 
 gemmNT256x2_done:
@@ -3010,8 +3030,8 @@ gemmNT256x2_done:
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X0
 	VADDPS       X0, X4, X0
-	MOVQ         acc+64(FP), R9
-	TESTQ        R9, R9
+	MOVQ         acc+64(FP), R10
+	TESTQ        R10, R10
 	JZ           gemmNT256x2_store
 	VADDPS       (SI), X1, X1
 	VADDPS       (SI)(DI*1), X0, X0
@@ -3026,15 +3046,16 @@ gemmNT256x2_store:
 	VZEROUPPER
 	RET
 
-// func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, FMA3
-TEXT ·gemmNT256x3(SB), NOSPLIT, $0-72
+// func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmNT256x3(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
 	MOVQ c+48(FP), SI
 	MOVQ ldc+56(FP), DI
+	MOVQ ahead+72(FP), R9
 	LEAQ (BX)(BX*2), R8
 
 gemmNT256x3_group:
@@ -3050,69 +3071,75 @@ gemmNT256x3_group:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   k+8(FP), R9
-	MOVQ   a+16(FP), R10
-	MOVQ   DX, R11
-	SUBQ   $+8, R9
+	MOVQ   k+8(FP), R10
+	MOVQ   a+16(FP), R11
+	MOVQ   DX, R12
+	SUBQ   $+8, R10
 	JL     gemmNT256x3_tail
 
 gemmNT256x3_next:
-	VMOVUPS     (R10), Y12
-	VMOVUPS     (R10)(CX*1), Y13
-	VMOVUPS     (R10)(CX*2), Y14
-	VMOVUPS     (R11), Y15
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	ADDQ        $+128, R9
+	VMOVUPS     (R11), Y12
+	VMOVUPS     (R11)(CX*1), Y13
+	VMOVUPS     (R11)(CX*2), Y14
+	VMOVUPS     (R12), Y15
 	VFMADD231PS Y15, Y12, Y0
 	VFMADD231PS Y15, Y13, Y4
 	VFMADD231PS Y15, Y14, Y8
-	VMOVUPS     (R11)(BX*1), Y15
+	VMOVUPS     (R12)(BX*1), Y15
 	VFMADD231PS Y15, Y12, Y1
 	VFMADD231PS Y15, Y13, Y5
 	VFMADD231PS Y15, Y14, Y9
-	VMOVUPS     (R11)(BX*2), Y15
+	VMOVUPS     (R12)(BX*2), Y15
 	VFMADD231PS Y15, Y12, Y2
 	VFMADD231PS Y15, Y13, Y6
 	VFMADD231PS Y15, Y14, Y10
-	VMOVUPS     (R11)(R8*1), Y15
+	VMOVUPS     (R12)(R8*1), Y15
 	VFMADD231PS Y15, Y12, Y3
 	VFMADD231PS Y15, Y13, Y7
 	VFMADD231PS Y15, Y14, Y11
-	ADDQ        $+32, R10
 	ADDQ        $+32, R11
-	SUBQ        $+8, R9
+	ADDQ        $+32, R12
+	SUBQ        $+8, R10
 	JGE         gemmNT256x3_next
 
 gemmNT256x3_tail:
-	ADDQ        $+8, R9
+	ADDQ        $+8, R10
 	JZ          gemmNT256x3_done
-	LEAQ        lanes<>+0(SB), R12
-	NEGQ        R9
-	VMOVUPS     32(R12)(R9*4), Y12
-	VMASKMOVPS  (R10), Y12, Y13
-	VMASKMOVPS  (R11), Y12, Y14
+	LEAQ        lanes<>+0(SB), R13
+	NEGQ        R10
+	VMOVUPS     32(R13)(R10*4), Y12
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	ADDQ        $+128, R9
+	VMASKMOVPS  (R11), Y12, Y13
+	VMASKMOVPS  (R12), Y12, Y14
 	VFMADD231PS Y14, Y13, Y0
-	VMASKMOVPS  (R11)(BX*1), Y12, Y14
+	VMASKMOVPS  (R12)(BX*1), Y12, Y14
 	VFMADD231PS Y14, Y13, Y1
-	VMASKMOVPS  (R11)(BX*2), Y12, Y14
+	VMASKMOVPS  (R12)(BX*2), Y12, Y14
 	VFMADD231PS Y14, Y13, Y2
-	VMASKMOVPS  (R11)(R8*1), Y12, Y14
+	VMASKMOVPS  (R12)(R8*1), Y12, Y14
 	VFMADD231PS Y14, Y13, Y3
-	VMASKMOVPS  (R10)(CX*1), Y12, Y13
-	VMASKMOVPS  (R11), Y12, Y14
+	VMASKMOVPS  (R11)(CX*1), Y12, Y13
+	VMASKMOVPS  (R12), Y12, Y14
 	VFMADD231PS Y14, Y13, Y4
-	VMASKMOVPS  (R11)(BX*1), Y12, Y14
+	VMASKMOVPS  (R12)(BX*1), Y12, Y14
 	VFMADD231PS Y14, Y13, Y5
-	VMASKMOVPS  (R11)(BX*2), Y12, Y14
+	VMASKMOVPS  (R12)(BX*2), Y12, Y14
 	VFMADD231PS Y14, Y13, Y6
-	VMASKMOVPS  (R11)(R8*1), Y12, Y14
+	VMASKMOVPS  (R12)(R8*1), Y12, Y14
 	VFMADD231PS Y14, Y13, Y7
-	VMASKMOVPS  (R10)(CX*2), Y12, Y13
-	VMASKMOVPS  (R11), Y12, Y14
+	VMASKMOVPS  (R11)(CX*2), Y12, Y13
+	VMASKMOVPS  (R12), Y12, Y14
 	VFMADD231PS Y14, Y13, Y8
-	VMASKMOVPS  (R11)(BX*1), Y12, Y14
+	VMASKMOVPS  (R12)(BX*1), Y12, Y14
 	VFMADD231PS Y14, Y13, Y9
-	VMASKMOVPS  (R11)(BX*2), Y12, Y14
+	VMASKMOVPS  (R12)(BX*2), Y12, Y14
 	VFMADD231PS Y14, Y13, Y10
-	VMASKMOVPS  (R11)(R8*1), Y12, Y12
+	VMASKMOVPS  (R12)(R8*1), Y12, Y12
 	VFMADD231PS Y12, Y13, Y11
 
 gemmNT256x3_done:
@@ -3131,8 +3158,8 @@ gemmNT256x3_done:
 	VHADDPS      Y10, Y8, Y8
 	VEXTRACTF128 $0x01, Y8, X2
 	VADDPS       X2, X8, X2
-	MOVQ         acc+64(FP), R9
-	TESTQ        R9, R9
+	MOVQ         acc+64(FP), R10
+	TESTQ        R10, R10
 	JZ           gemmNT256x3_store
 	VADDPS       (SI), X1, X1
 	VADDPS       (SI)(DI*1), X0, X0
@@ -3149,13 +3176,14 @@ gemmNT256x3_store:
 	VZEROUPPER
 	RET
 
-// func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
-// Requires: AVX, FMA3
-TEXT ·gemvT256(SB), NOSPLIT, $0-48
+// func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemvT256(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ x+32(FP), BX
+	MOVQ ahead+48(FP), DI
 	LEAQ (DX)(DX*2), SI
 
 gemvT256_rows:
@@ -3163,62 +3191,74 @@ gemvT256_rows:
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	VBROADCASTSS 12(BX), Y3
-	MOVQ         n+8(FP), DI
-	MOVQ         y+40(FP), R8
-	MOVQ         CX, R9
-	SUBQ         $+16, DI
+	MOVQ         n+8(FP), R8
+	MOVQ         y+40(FP), R9
+	MOVQ         CX, R10
+	SUBQ         $+16, R8
 	JL           gemvT256_one
 
 gemvT256_many:
-	VMOVUPS     (R8), Y4
-	VFMADD231PS (R9), Y0, Y4
-	VFMADD231PS (R9)(DX*1), Y1, Y4
-	VFMADD231PS (R9)(DX*2), Y2, Y4
-	VFMADD231PS (R9)(SI*1), Y3, Y4
-	VMOVUPS     Y4, (R8)
-	VMOVUPS     32(R8), Y4
-	VFMADD231PS 32(R9), Y0, Y4
-	VFMADD231PS 32(R9)(DX*1), Y1, Y4
-	VFMADD231PS 32(R9)(DX*2), Y2, Y4
-	VFMADD231PS 32(R9)(SI*1), Y3, Y4
-	VMOVUPS     Y4, 32(R8)
+	VMOVUPS     (R9), Y4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VFMADD231PS (R10), Y0, Y4
+	VFMADD231PS (R10)(DX*1), Y1, Y4
+	VFMADD231PS (R10)(DX*2), Y2, Y4
+	VFMADD231PS (R10)(SI*1), Y3, Y4
+	VMOVUPS     Y4, (R9)
+	VMOVUPS     32(R9), Y4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VFMADD231PS 32(R10), Y0, Y4
+	VFMADD231PS 32(R10)(DX*1), Y1, Y4
+	VFMADD231PS 32(R10)(DX*2), Y2, Y4
+	VFMADD231PS 32(R10)(SI*1), Y3, Y4
+	VMOVUPS     Y4, 32(R9)
+	ADDQ        $+64, R10
 	ADDQ        $+64, R9
-	ADDQ        $+64, R8
-	SUBQ        $+16, DI
+	SUBQ        $+16, R8
 	JGE         gemvT256_many
 
 gemvT256_one:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JL   gemvT256_tail
 
 gemvT256_next:
-	VMOVUPS     (R8), Y4
-	VFMADD231PS (R9), Y0, Y4
-	VFMADD231PS (R9)(DX*1), Y1, Y4
-	VFMADD231PS (R9)(DX*2), Y2, Y4
-	VFMADD231PS (R9)(SI*1), Y3, Y4
-	VMOVUPS     Y4, (R8)
+	VMOVUPS     (R9), Y4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VFMADD231PS (R10), Y0, Y4
+	VFMADD231PS (R10)(DX*1), Y1, Y4
+	VFMADD231PS (R10)(DX*2), Y2, Y4
+	VFMADD231PS (R10)(SI*1), Y3, Y4
+	VMOVUPS     Y4, (R9)
+	ADDQ        $+32, R10
 	ADDQ        $+32, R9
-	ADDQ        $+32, R8
-	SUBQ        $+8, DI
+	SUBQ        $+8, R8
 	JGE         gemvT256_next
 
 gemvT256_tail:
-	ADDQ        $+8, DI
+	ADDQ        $+8, R8
 	JZ          gemvT256_done
-	LEAQ        lanes<>+0(SB), R10
-	NEGQ        DI
-	VMOVUPS     32(R10)(DI*4), Y4
-	VMASKMOVPS  (R8), Y4, Y5
-	VMASKMOVPS  (R9), Y4, Y6
+	LEAQ        lanes<>+0(SB), R11
+	NEGQ        R8
+	VMOVUPS     32(R11)(R8*4), Y4
+	VMASKMOVPS  (R9), Y4, Y5
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VMASKMOVPS  (R10), Y4, Y6
 	VFMADD231PS Y6, Y0, Y5
-	VMASKMOVPS  (R9)(DX*1), Y4, Y0
+	VMASKMOVPS  (R10)(DX*1), Y4, Y0
 	VFMADD231PS Y0, Y1, Y5
-	VMASKMOVPS  (R9)(DX*2), Y4, Y0
+	VMASKMOVPS  (R10)(DX*2), Y4, Y0
 	VFMADD231PS Y0, Y2, Y5
-	VMASKMOVPS  (R9)(SI*1), Y4, Y0
+	VMASKMOVPS  (R10)(SI*1), Y4, Y0
 	VFMADD231PS Y0, Y3, Y5
-	VMASKMOVPS  Y5, Y4, (R8)
+	VMASKMOVPS  Y5, Y4, (R9)
 
 gemvT256_done:
 	ADDQ $+16, BX
@@ -3228,14 +3268,15 @@ gemvT256_done:
 	VZEROUPPER
 	RET
 
-// func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·gemvHalf256(SB), NOSPLIT, $0-48
+// func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gemvHalf256(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ y+40(FP), BX
 	LEAQ (DX)(DX*2), SI
+	MOVQ ahead+48(FP), DI
 
 gemvHalf256_rows:
 	VXORPS Y0, Y0, Y0
@@ -3246,69 +3287,75 @@ gemvHalf256_rows:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   n+8(FP), DI
-	MOVQ   x+32(FP), R8
-	MOVQ   CX, R9
-	SUBQ   $+16, DI
+	MOVQ   n+8(FP), R8
+	MOVQ   x+32(FP), R9
+	MOVQ   CX, R10
+	SUBQ   $+16, R8
 	JL     gemvHalf256_one
 
 gemvHalf256_many:
-	VMOVUPS     (R8), Y8
-	VPMOVZXWD   (R9), Y9
+	VMOVUPS     (R9), Y8
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   (R10), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y0
-	VPMOVZXWD   (R9)(DX*1), Y9
+	VPMOVZXWD   (R10)(DX*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y1
-	VPMOVZXWD   (R9)(DX*2), Y9
+	VPMOVZXWD   (R10)(DX*2), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y2
-	VPMOVZXWD   (R9)(SI*1), Y9
+	VPMOVZXWD   (R10)(SI*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y3
-	VMOVUPS     32(R8), Y8
-	VPMOVZXWD   16(R9), Y9
+	VMOVUPS     32(R9), Y8
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   16(R10), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y4
-	VPMOVZXWD   16(R9)(DX*1), Y9
+	VPMOVZXWD   16(R10)(DX*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y5
-	VPMOVZXWD   16(R9)(DX*2), Y9
+	VPMOVZXWD   16(R10)(DX*2), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y6
-	VPMOVZXWD   16(R9)(SI*1), Y9
+	VPMOVZXWD   16(R10)(SI*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y7
-	ADDQ        $+64, R8
-	ADDQ        $+32, R9
-	SUBQ        $+16, DI
+	ADDQ        $+64, R9
+	ADDQ        $+32, R10
+	SUBQ        $+16, R8
 	JGE         gemvHalf256_many
 
 gemvHalf256_one:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JL   gemvHalf256_tail
 
 gemvHalf256_next:
-	VMOVUPS     (R8), Y8
-	VPMOVZXWD   (R9), Y9
+	VMOVUPS     (R9), Y8
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   (R10), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y0
-	VPMOVZXWD   (R9)(DX*1), Y9
+	VPMOVZXWD   (R10)(DX*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y1
-	VPMOVZXWD   (R9)(DX*2), Y9
+	VPMOVZXWD   (R10)(DX*2), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y2
-	VPMOVZXWD   (R9)(SI*1), Y9
+	VPMOVZXWD   (R10)(SI*1), Y9
 	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y3
-	ADDQ        $+32, R8
-	ADDQ        $+16, R9
-	SUBQ        $+8, DI
+	ADDQ        $+32, R9
+	ADDQ        $+16, R10
+	SUBQ        $+8, R8
 	JGE         gemvHalf256_next
 
 gemvHalf256_tail:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JZ   gemvHalf256_done
 
 gemvHalf256_done:
@@ -3329,86 +3376,93 @@ gemvHalf256_done:
 	VZEROUPPER
 	RET
 
-// func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·gemvTHalf256(SB), NOSPLIT, $0-48
+// func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gemvTHalf256(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ x+32(FP), BX
 	LEAQ (DX)(DX*2), SI
+	MOVQ ahead+48(FP), DI
 
 gemvTHalf256_rows:
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	VBROADCASTSS 12(BX), Y3
-	MOVQ         n+8(FP), DI
-	MOVQ         y+40(FP), R8
-	MOVQ         CX, R9
-	SUBQ         $+16, DI
+	MOVQ         n+8(FP), R8
+	MOVQ         y+40(FP), R9
+	MOVQ         CX, R10
+	SUBQ         $+16, R8
 	JL           gemvTHalf256_one
 
 gemvTHalf256_many:
-	VMOVUPS     (R8), Y4
-	VPMOVZXWD   (R9), Y5
+	VMOVUPS     (R9), Y4
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   (R10), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y0, Y4
-	VPMOVZXWD   (R9)(DX*1), Y5
+	VPMOVZXWD   (R10)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y1, Y4
-	VPMOVZXWD   (R9)(DX*2), Y5
+	VPMOVZXWD   (R10)(DX*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y2, Y4
-	VPMOVZXWD   (R9)(SI*1), Y5
+	VPMOVZXWD   (R10)(SI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y3, Y4
-	VMOVUPS     Y4, (R8)
-	VMOVUPS     32(R8), Y4
-	VPMOVZXWD   16(R9), Y5
+	VMOVUPS     Y4, (R9)
+	VMOVUPS     32(R9), Y4
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   16(R10), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y0, Y4
-	VPMOVZXWD   16(R9)(DX*1), Y5
+	VPMOVZXWD   16(R10)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y1, Y4
-	VPMOVZXWD   16(R9)(DX*2), Y5
+	VPMOVZXWD   16(R10)(DX*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y2, Y4
-	VPMOVZXWD   16(R9)(SI*1), Y5
+	VPMOVZXWD   16(R10)(SI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y3, Y4
-	VMOVUPS     Y4, 32(R8)
-	ADDQ        $+64, R8
-	ADDQ        $+32, R9
-	SUBQ        $+16, DI
+	VMOVUPS     Y4, 32(R9)
+	ADDQ        $+64, R9
+	ADDQ        $+32, R10
+	SUBQ        $+16, R8
 	JGE         gemvTHalf256_many
 
 gemvTHalf256_one:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JL   gemvTHalf256_tail
 
 gemvTHalf256_next:
-	VMOVUPS     (R8), Y4
-	VPMOVZXWD   (R9), Y5
+	VMOVUPS     (R9), Y4
+	PREFETCHT0  (DI)
+	ADDQ        $+64, DI
+	VPMOVZXWD   (R10), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y0, Y4
-	VPMOVZXWD   (R9)(DX*1), Y5
+	VPMOVZXWD   (R10)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y1, Y4
-	VPMOVZXWD   (R9)(DX*2), Y5
+	VPMOVZXWD   (R10)(DX*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y2, Y4
-	VPMOVZXWD   (R9)(SI*1), Y5
+	VPMOVZXWD   (R10)(SI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y3, Y4
-	VMOVUPS     Y4, (R8)
-	ADDQ        $+32, R8
-	ADDQ        $+16, R9
-	SUBQ        $+8, DI
+	VMOVUPS     Y4, (R9)
+	ADDQ        $+32, R9
+	ADDQ        $+16, R10
+	SUBQ        $+8, R8
 	JGE         gemvTHalf256_next
 
 gemvTHalf256_tail:
-	ADDQ $+8, DI
+	ADDQ $+8, R8
 	JZ   gemvTHalf256_done
 
 gemvTHalf256_done:
@@ -4811,15 +4865,16 @@ decayScanBack256_done:
 	VZEROUPPER
 	RET
 
-// func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemmNT512x1(SB), NOSPLIT, $0-72
+// func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemmNT512x1(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), CX
 	MOVQ ldb+40(FP), DX
 	MOVQ c+48(FP), BX
 	MOVQ ldc+56(FP), SI
+	MOVQ ahead+72(FP), DI
 	LEAQ (DX)(DX*2), SI
 
 gemmNT512x1_group:
@@ -4831,57 +4886,77 @@ gemmNT512x1_group:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   k+8(FP), DI
-	MOVQ   a+16(FP), R8
-	MOVQ   CX, R9
-	SUBQ   $+32, DI
+	MOVQ   k+8(FP), R8
+	MOVQ   a+16(FP), R9
+	MOVQ   CX, R10
+	SUBQ   $+32, R8
 	JL     gemmNT512x1_one
 
 gemmNT512x1_many:
-	VMOVUPS     (R8), Z8
-	VFMADD231PS (R9), Z8, Z0
-	VFMADD231PS (R9)(DX*1), Z8, Z1
-	VFMADD231PS (R9)(DX*2), Z8, Z2
-	VFMADD231PS (R9)(SI*1), Z8, Z3
-	VMOVUPS     64(R8), Z8
-	VFMADD231PS 64(R9), Z8, Z4
-	VFMADD231PS 64(R9)(DX*1), Z8, Z5
-	VFMADD231PS 64(R9)(DX*2), Z8, Z6
-	VFMADD231PS 64(R9)(SI*1), Z8, Z7
-	ADDQ        $+128, R8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(DX*1), Z8, Z1
+	VFMADD231PS (R10)(DX*2), Z8, Z2
+	VFMADD231PS (R10)(SI*1), Z8, Z3
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R10), Z8, Z4
+	VFMADD231PS 64(R10)(DX*1), Z8, Z5
+	VFMADD231PS 64(R10)(DX*2), Z8, Z6
+	VFMADD231PS 64(R10)(SI*1), Z8, Z7
 	ADDQ        $+128, R9
-	SUBQ        $+32, DI
+	ADDQ        $+128, R10
+	SUBQ        $+32, R8
 	JGE         gemmNT512x1_many
 
 gemmNT512x1_one:
-	ADDQ $+16, DI
+	ADDQ $+16, R8
 	JL   gemmNT512x1_tail
 
 gemmNT512x1_next:
-	VMOVUPS     (R8), Z8
-	VFMADD231PS (R9), Z8, Z0
-	VFMADD231PS (R9)(DX*1), Z8, Z1
-	VFMADD231PS (R9)(DX*2), Z8, Z2
-	VFMADD231PS (R9)(SI*1), Z8, Z3
-	ADDQ        $+64, R8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R10), Z8, Z0
+	VFMADD231PS (R10)(DX*1), Z8, Z1
+	VFMADD231PS (R10)(DX*2), Z8, Z2
+	VFMADD231PS (R10)(SI*1), Z8, Z3
 	ADDQ        $+64, R9
-	SUBQ        $+16, DI
+	ADDQ        $+64, R10
+	SUBQ        $+16, R8
 	JGE         gemmNT512x1_next
 
 gemmNT512x1_tail:
-	ADDQ        $+16, DI
+	ADDQ        $+16, R8
 	JZ          gemmNT512x1_done
-	MOVL        $-1, R10
-	BZHIL       DI, R10, R10
-	KMOVW       R10, K1
-	VMOVUPS.Z   (R8), K1, Z8
-	VMOVUPS.Z   (R9), K1, Z9
+	MOVL        $-1, R11
+	BZHIL       R8, R11, R11
+	KMOVW       R11, K1
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VMOVUPS.Z   (R9), K1, Z8
+	VMOVUPS.Z   (R10), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS.Z   (R9)(DX*1), K1, Z9
+	VMOVUPS.Z   (R10)(DX*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS.Z   (R9)(DX*2), K1, Z9
+	VMOVUPS.Z   (R10)(DX*2), K1, Z9
 	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS.Z   (R9)(SI*1), K1, Z9
+	VMOVUPS.Z   (R10)(SI*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z3
 
 gemmNT512x1_done:
@@ -4902,8 +4977,8 @@ gemmNT512x1_done:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X8
 	VADDPS        X8, X0, X8
-	MOVQ          acc+64(FP), DI
-	TESTQ         DI, DI
+	MOVQ          acc+64(FP), R8
+	TESTQ         R8, R8
 	JZ            gemmNT512x1_store
 	VADDPS        (BX), X8, X8
 
@@ -4916,15 +4991,16 @@ gemmNT512x1_store:
 	VZEROUPPER
 	RET
 
-// func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemmNT512x2(SB), NOSPLIT, $0-72
+// func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemmNT512x2(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
 	MOVQ c+48(FP), SI
 	MOVQ ldc+56(FP), DI
+	MOVQ ahead+72(FP), R9
 	LEAQ (BX)(BX*2), R8
 
 gemmNT512x2_group:
@@ -4936,55 +5012,65 @@ gemmNT512x2_group:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   k+8(FP), R9
-	MOVQ   a+16(FP), R10
-	MOVQ   DX, R11
-	SUBQ   $+16, R9
+	MOVQ   k+8(FP), R10
+	MOVQ   a+16(FP), R11
+	MOVQ   DX, R12
+	SUBQ   $+16, R10
 	JL     gemmNT512x2_tail
 
 gemmNT512x2_next:
-	VMOVUPS     (R10), Z8
-	VMOVUPS     (R10)(CX*1), Z9
-	VMOVUPS     (R11), Z10
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  128(R9)
+	PREFETCHT0  192(R9)
+	ADDQ        $+256, R9
+	VMOVUPS     (R11), Z8
+	VMOVUPS     (R11)(CX*1), Z9
+	VMOVUPS     (R12), Z10
 	VFMADD231PS Z10, Z8, Z0
 	VFMADD231PS Z10, Z9, Z4
-	VMOVUPS     (R11)(BX*1), Z10
+	VMOVUPS     (R12)(BX*1), Z10
 	VFMADD231PS Z10, Z8, Z1
 	VFMADD231PS Z10, Z9, Z5
-	VMOVUPS     (R11)(BX*2), Z10
+	VMOVUPS     (R12)(BX*2), Z10
 	VFMADD231PS Z10, Z8, Z2
 	VFMADD231PS Z10, Z9, Z6
-	VMOVUPS     (R11)(R8*1), Z10
+	VMOVUPS     (R12)(R8*1), Z10
 	VFMADD231PS Z10, Z8, Z3
 	VFMADD231PS Z10, Z9, Z7
-	ADDQ        $+64, R10
 	ADDQ        $+64, R11
-	SUBQ        $+16, R9
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
 	JGE         gemmNT512x2_next
 
 gemmNT512x2_tail:
-	ADDQ        $+16, R9
+	ADDQ        $+16, R10
 	JZ          gemmNT512x2_done
-	MOVL        $-1, R12
-	BZHIL       R9, R12, R12
-	KMOVW       R12, K1
-	VMOVUPS.Z   (R10), K1, Z8
-	VMOVUPS.Z   (R11), K1, Z9
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  128(R9)
+	PREFETCHT0  192(R9)
+	ADDQ        $+256, R9
+	VMOVUPS.Z   (R11), K1, Z8
+	VMOVUPS.Z   (R12), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS.Z   (R11)(BX*1), K1, Z9
+	VMOVUPS.Z   (R12)(BX*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS.Z   (R11)(BX*2), K1, Z9
+	VMOVUPS.Z   (R12)(BX*2), K1, Z9
 	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS.Z   (R11)(R8*1), K1, Z9
+	VMOVUPS.Z   (R12)(R8*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS.Z   (R10)(CX*1), K1, Z8
-	VMOVUPS.Z   (R11), K1, Z9
+	VMOVUPS.Z   (R11)(CX*1), K1, Z8
+	VMOVUPS.Z   (R12), K1, Z9
 	VFMADD231PS Z9, Z8, Z4
-	VMOVUPS.Z   (R11)(BX*1), K1, Z9
+	VMOVUPS.Z   (R12)(BX*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z5
-	VMOVUPS.Z   (R11)(BX*2), K1, Z9
+	VMOVUPS.Z   (R12)(BX*2), K1, Z9
 	VFMADD231PS Z9, Z8, Z6
-	VMOVUPS.Z   (R11)(R8*1), K1, Z9
+	VMOVUPS.Z   (R12)(R8*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z7
 
 gemmNT512x2_done:
@@ -5014,8 +5100,8 @@ gemmNT512x2_done:
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X9
 	VADDPS        X9, X4, X9
-	MOVQ          acc+64(FP), R9
-	TESTQ         R9, R9
+	MOVQ          acc+64(FP), R10
+	TESTQ         R10, R10
 	JZ            gemmNT512x2_store
 	VADDPS        (SI), X8, X8
 	VADDPS        (SI)(DI*1), X9, X9
@@ -5030,15 +5116,16 @@ gemmNT512x2_store:
 	VZEROUPPER
 	RET
 
-// func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemmNT512x3(SB), NOSPLIT, $0-72
+// func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemmNT512x3(SB), NOSPLIT, $0-80
 	MOVQ n4+0(FP), AX
 	MOVQ lda+24(FP), CX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
 	MOVQ c+48(FP), SI
 	MOVQ ldc+56(FP), DI
+	MOVQ ahead+72(FP), R9
 	LEAQ (BX)(BX*2), R8
 
 gemmNT512x3_group:
@@ -5054,69 +5141,79 @@ gemmNT512x3_group:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   k+8(FP), R9
-	MOVQ   a+16(FP), R10
-	MOVQ   DX, R11
-	SUBQ   $+16, R9
+	MOVQ   k+8(FP), R10
+	MOVQ   a+16(FP), R11
+	MOVQ   DX, R12
+	SUBQ   $+16, R10
 	JL     gemmNT512x3_tail
 
 gemmNT512x3_next:
-	VMOVUPS     (R10), Z12
-	VMOVUPS     (R10)(CX*1), Z13
-	VMOVUPS     (R10)(CX*2), Z14
-	VMOVUPS     (R11), Z15
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  128(R9)
+	PREFETCHT0  192(R9)
+	ADDQ        $+256, R9
+	VMOVUPS     (R11), Z12
+	VMOVUPS     (R11)(CX*1), Z13
+	VMOVUPS     (R11)(CX*2), Z14
+	VMOVUPS     (R12), Z15
 	VFMADD231PS Z15, Z12, Z0
 	VFMADD231PS Z15, Z13, Z4
 	VFMADD231PS Z15, Z14, Z8
-	VMOVUPS     (R11)(BX*1), Z15
+	VMOVUPS     (R12)(BX*1), Z15
 	VFMADD231PS Z15, Z12, Z1
 	VFMADD231PS Z15, Z13, Z5
 	VFMADD231PS Z15, Z14, Z9
-	VMOVUPS     (R11)(BX*2), Z15
+	VMOVUPS     (R12)(BX*2), Z15
 	VFMADD231PS Z15, Z12, Z2
 	VFMADD231PS Z15, Z13, Z6
 	VFMADD231PS Z15, Z14, Z10
-	VMOVUPS     (R11)(R8*1), Z15
+	VMOVUPS     (R12)(R8*1), Z15
 	VFMADD231PS Z15, Z12, Z3
 	VFMADD231PS Z15, Z13, Z7
 	VFMADD231PS Z15, Z14, Z11
-	ADDQ        $+64, R10
 	ADDQ        $+64, R11
-	SUBQ        $+16, R9
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
 	JGE         gemmNT512x3_next
 
 gemmNT512x3_tail:
-	ADDQ        $+16, R9
+	ADDQ        $+16, R10
 	JZ          gemmNT512x3_done
-	MOVL        $-1, R12
-	BZHIL       R9, R12, R12
-	KMOVW       R12, K1
-	VMOVUPS.Z   (R10), K1, Z12
-	VMOVUPS.Z   (R11), K1, Z13
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	PREFETCHT0  (R9)
+	PREFETCHT0  64(R9)
+	PREFETCHT0  128(R9)
+	PREFETCHT0  192(R9)
+	ADDQ        $+256, R9
+	VMOVUPS.Z   (R11), K1, Z12
+	VMOVUPS.Z   (R12), K1, Z13
 	VFMADD231PS Z13, Z12, Z0
-	VMOVUPS.Z   (R11)(BX*1), K1, Z13
+	VMOVUPS.Z   (R12)(BX*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z1
-	VMOVUPS.Z   (R11)(BX*2), K1, Z13
+	VMOVUPS.Z   (R12)(BX*2), K1, Z13
 	VFMADD231PS Z13, Z12, Z2
-	VMOVUPS.Z   (R11)(R8*1), K1, Z13
+	VMOVUPS.Z   (R12)(R8*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z3
-	VMOVUPS.Z   (R10)(CX*1), K1, Z12
-	VMOVUPS.Z   (R11), K1, Z13
+	VMOVUPS.Z   (R11)(CX*1), K1, Z12
+	VMOVUPS.Z   (R12), K1, Z13
 	VFMADD231PS Z13, Z12, Z4
-	VMOVUPS.Z   (R11)(BX*1), K1, Z13
+	VMOVUPS.Z   (R12)(BX*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z5
-	VMOVUPS.Z   (R11)(BX*2), K1, Z13
+	VMOVUPS.Z   (R12)(BX*2), K1, Z13
 	VFMADD231PS Z13, Z12, Z6
-	VMOVUPS.Z   (R11)(R8*1), K1, Z13
+	VMOVUPS.Z   (R12)(R8*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z7
-	VMOVUPS.Z   (R10)(CX*2), K1, Z12
-	VMOVUPS.Z   (R11), K1, Z13
+	VMOVUPS.Z   (R11)(CX*2), K1, Z12
+	VMOVUPS.Z   (R12), K1, Z13
 	VFMADD231PS Z13, Z12, Z8
-	VMOVUPS.Z   (R11)(BX*1), K1, Z13
+	VMOVUPS.Z   (R12)(BX*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z9
-	VMOVUPS.Z   (R11)(BX*2), K1, Z13
+	VMOVUPS.Z   (R12)(BX*2), K1, Z13
 	VFMADD231PS Z13, Z12, Z10
-	VMOVUPS.Z   (R11)(R8*1), K1, Z13
+	VMOVUPS.Z   (R12)(R8*1), K1, Z13
 	VFMADD231PS Z13, Z12, Z11
 
 gemmNT512x3_done:
@@ -5159,8 +5256,8 @@ gemmNT512x3_done:
 	VHADDPS       Y10, Y8, Y8
 	VEXTRACTF128  $0x01, Y8, X14
 	VADDPS        X14, X8, X14
-	MOVQ          acc+64(FP), R9
-	TESTQ         R9, R9
+	MOVQ          acc+64(FP), R10
+	TESTQ         R10, R10
 	JZ            gemmNT512x3_store
 	VADDPS        (SI), X12, X12
 	VADDPS        (SI)(DI*1), X13, X13
@@ -5177,13 +5274,14 @@ gemmNT512x3_store:
 	VZEROUPPER
 	RET
 
-// func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemvT512(SB), NOSPLIT, $0-48
+// func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemvT512(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ x+32(FP), BX
+	MOVQ ahead+48(FP), DI
 	LEAQ (DX)(DX*2), SI
 
 gemvT512_rows:
@@ -5191,62 +5289,82 @@ gemvT512_rows:
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	MOVQ         n+8(FP), DI
-	MOVQ         y+40(FP), R8
-	MOVQ         CX, R9
-	SUBQ         $+32, DI
+	MOVQ         n+8(FP), R8
+	MOVQ         y+40(FP), R9
+	MOVQ         CX, R10
+	SUBQ         $+32, R8
 	JL           gemvT512_one
 
 gemvT512_many:
-	VMOVUPS     (R8), Z4
-	VFMADD231PS (R9), Z0, Z4
-	VFMADD231PS (R9)(DX*1), Z1, Z4
-	VFMADD231PS (R9)(DX*2), Z2, Z4
-	VFMADD231PS (R9)(SI*1), Z3, Z4
-	VMOVUPS     Z4, (R8)
-	VMOVUPS     64(R8), Z4
-	VFMADD231PS 64(R9), Z0, Z4
-	VFMADD231PS 64(R9)(DX*1), Z1, Z4
-	VFMADD231PS 64(R9)(DX*2), Z2, Z4
-	VFMADD231PS 64(R9)(SI*1), Z3, Z4
-	VMOVUPS     Z4, 64(R8)
+	VMOVUPS     (R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VFMADD231PS (R10), Z0, Z4
+	VFMADD231PS (R10)(DX*1), Z1, Z4
+	VFMADD231PS (R10)(DX*2), Z2, Z4
+	VFMADD231PS (R10)(SI*1), Z3, Z4
+	VMOVUPS     Z4, (R9)
+	VMOVUPS     64(R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VFMADD231PS 64(R10), Z0, Z4
+	VFMADD231PS 64(R10)(DX*1), Z1, Z4
+	VFMADD231PS 64(R10)(DX*2), Z2, Z4
+	VFMADD231PS 64(R10)(SI*1), Z3, Z4
+	VMOVUPS     Z4, 64(R9)
+	ADDQ        $+128, R10
 	ADDQ        $+128, R9
-	ADDQ        $+128, R8
-	SUBQ        $+32, DI
+	SUBQ        $+32, R8
 	JGE         gemvT512_many
 
 gemvT512_one:
-	ADDQ $+16, DI
+	ADDQ $+16, R8
 	JL   gemvT512_tail
 
 gemvT512_next:
-	VMOVUPS     (R8), Z4
-	VFMADD231PS (R9), Z0, Z4
-	VFMADD231PS (R9)(DX*1), Z1, Z4
-	VFMADD231PS (R9)(DX*2), Z2, Z4
-	VFMADD231PS (R9)(SI*1), Z3, Z4
-	VMOVUPS     Z4, (R8)
+	VMOVUPS     (R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VFMADD231PS (R10), Z0, Z4
+	VFMADD231PS (R10)(DX*1), Z1, Z4
+	VFMADD231PS (R10)(DX*2), Z2, Z4
+	VFMADD231PS (R10)(SI*1), Z3, Z4
+	VMOVUPS     Z4, (R9)
+	ADDQ        $+64, R10
 	ADDQ        $+64, R9
-	ADDQ        $+64, R8
-	SUBQ        $+16, DI
+	SUBQ        $+16, R8
 	JGE         gemvT512_next
 
 gemvT512_tail:
-	ADDQ        $+16, DI
+	ADDQ        $+16, R8
 	JZ          gemvT512_done
-	MOVL        $-1, R10
-	BZHIL       DI, R10, R10
-	KMOVW       R10, K1
-	VMOVUPS.Z   (R8), K1, Z4
-	VMOVUPS.Z   (R9), K1, Z5
+	MOVL        $-1, R11
+	BZHIL       R8, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (R9), K1, Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	PREFETCHT0  128(DI)
+	PREFETCHT0  192(DI)
+	ADDQ        $+256, DI
+	VMOVUPS.Z   (R10), K1, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VMOVUPS.Z   (R9)(DX*1), K1, Z0
+	VMOVUPS.Z   (R10)(DX*1), K1, Z0
 	VFMADD231PS Z0, Z1, Z4
-	VMOVUPS.Z   (R9)(DX*2), K1, Z0
+	VMOVUPS.Z   (R10)(DX*2), K1, Z0
 	VFMADD231PS Z0, Z2, Z4
-	VMOVUPS.Z   (R9)(SI*1), K1, Z0
+	VMOVUPS.Z   (R10)(SI*1), K1, Z0
 	VFMADD231PS Z0, Z3, Z4
-	VMOVUPS     Z4, K1, (R8)
+	VMOVUPS     Z4, K1, (R9)
 
 gemvT512_done:
 	ADDQ $+16, BX
@@ -5256,14 +5374,15 @@ gemvT512_done:
 	VZEROUPPER
 	RET
 
-// func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemvHalf512(SB), NOSPLIT, $0-48
+// func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemvHalf512(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ y+40(FP), BX
 	LEAQ (DX)(DX*2), SI
+	MOVQ ahead+48(FP), DI
 
 gemvHalf512_rows:
 	VPXORD Z0, Z0, Z0
@@ -5274,84 +5393,96 @@ gemvHalf512_rows:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   n+8(FP), DI
-	MOVQ   x+32(FP), R8
-	MOVQ   CX, R9
-	SUBQ   $+32, DI
+	MOVQ   n+8(FP), R8
+	MOVQ   x+32(FP), R9
+	MOVQ   CX, R10
+	SUBQ   $+32, R8
 	JL     gemvHalf512_one
 
 gemvHalf512_many:
-	VMOVUPS     (R8), Z8
-	VPMOVZXWD   (R9), Z9
+	VMOVUPS     (R9), Z8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   (R10), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VPMOVZXWD   (R9)(DX*1), Z9
+	VPMOVZXWD   (R10)(DX*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z1
-	VPMOVZXWD   (R9)(DX*2), Z9
+	VPMOVZXWD   (R10)(DX*2), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z2
-	VPMOVZXWD   (R9)(SI*1), Z9
+	VPMOVZXWD   (R10)(SI*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS     64(R8), Z8
-	VPMOVZXWD   32(R9), Z9
+	VMOVUPS     64(R9), Z8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   32(R10), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z4
-	VPMOVZXWD   32(R9)(DX*1), Z9
+	VPMOVZXWD   32(R10)(DX*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z5
-	VPMOVZXWD   32(R9)(DX*2), Z9
+	VPMOVZXWD   32(R10)(DX*2), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z6
-	VPMOVZXWD   32(R9)(SI*1), Z9
+	VPMOVZXWD   32(R10)(SI*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z7
-	ADDQ        $+128, R8
-	ADDQ        $+64, R9
-	SUBQ        $+32, DI
+	ADDQ        $+128, R9
+	ADDQ        $+64, R10
+	SUBQ        $+32, R8
 	JGE         gemvHalf512_many
 
 gemvHalf512_one:
-	ADDQ $+16, DI
+	ADDQ $+16, R8
 	JL   gemvHalf512_tail
 
 gemvHalf512_next:
-	VMOVUPS     (R8), Z8
-	VPMOVZXWD   (R9), Z9
+	VMOVUPS     (R9), Z8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   (R10), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VPMOVZXWD   (R9)(DX*1), Z9
+	VPMOVZXWD   (R10)(DX*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z1
-	VPMOVZXWD   (R9)(DX*2), Z9
+	VPMOVZXWD   (R10)(DX*2), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z2
-	VPMOVZXWD   (R9)(SI*1), Z9
+	VPMOVZXWD   (R10)(SI*1), Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z3
-	ADDQ        $+64, R8
-	ADDQ        $+32, R9
-	SUBQ        $+16, DI
+	ADDQ        $+64, R9
+	ADDQ        $+32, R10
+	SUBQ        $+16, R8
 	JGE         gemvHalf512_next
 
 gemvHalf512_tail:
-	ADDQ        $+16, DI
+	ADDQ        $+16, R8
 	JZ          gemvHalf512_done
-	MOVL        $-1, R10
-	BZHIL       DI, R10, R10
-	KMOVW       R10, K1
-	VMOVUPS.Z   (R8), K1, Z8
-	VPMOVZXWD.Z (R9), K1, Z9
+	MOVL        $-1, R11
+	BZHIL       R8, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (R9), K1, Z8
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD.Z (R10), K1, Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VPMOVZXWD.Z (R9)(DX*1), K1, Z9
+	VPMOVZXWD.Z (R10)(DX*1), K1, Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z1
-	VPMOVZXWD.Z (R9)(DX*2), K1, Z9
+	VPMOVZXWD.Z (R10)(DX*2), K1, Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z2
-	VPMOVZXWD.Z (R9)(SI*1), K1, Z9
+	VPMOVZXWD.Z (R10)(SI*1), K1, Z9
 	VPSLLD      $0x10, Z9, Z9
 	VFMADD231PS Z9, Z8, Z3
 
@@ -5381,104 +5512,117 @@ gemvHalf512_done:
 	VZEROUPPER
 	RET
 
-// func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemvTHalf512(SB), NOSPLIT, $0-48
+// func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemvTHalf512(SB), NOSPLIT, $0-56
 	MOVQ rows4+0(FP), AX
 	MOVQ w+16(FP), CX
 	MOVQ ldw+24(FP), DX
 	MOVQ x+32(FP), BX
 	LEAQ (DX)(DX*2), SI
+	MOVQ ahead+48(FP), DI
 
 gemvTHalf512_rows:
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	MOVQ         n+8(FP), DI
-	MOVQ         y+40(FP), R8
-	MOVQ         CX, R9
-	SUBQ         $+32, DI
+	MOVQ         n+8(FP), R8
+	MOVQ         y+40(FP), R9
+	MOVQ         CX, R10
+	SUBQ         $+32, R8
 	JL           gemvTHalf512_one
 
 gemvTHalf512_many:
-	VMOVUPS     (R8), Z4
-	VPMOVZXWD   (R9), Z5
+	VMOVUPS     (R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   (R10), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VPMOVZXWD   (R9)(DX*1), Z5
+	VPMOVZXWD   (R10)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z1, Z4
-	VPMOVZXWD   (R9)(DX*2), Z5
+	VPMOVZXWD   (R10)(DX*2), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z2, Z4
-	VPMOVZXWD   (R9)(SI*1), Z5
+	VPMOVZXWD   (R10)(SI*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z3, Z4
-	VMOVUPS     Z4, (R8)
-	VMOVUPS     64(R8), Z4
-	VPMOVZXWD   32(R9), Z5
+	VMOVUPS     Z4, (R9)
+	VMOVUPS     64(R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   32(R10), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VPMOVZXWD   32(R9)(DX*1), Z5
+	VPMOVZXWD   32(R10)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z1, Z4
-	VPMOVZXWD   32(R9)(DX*2), Z5
+	VPMOVZXWD   32(R10)(DX*2), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z2, Z4
-	VPMOVZXWD   32(R9)(SI*1), Z5
+	VPMOVZXWD   32(R10)(SI*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z3, Z4
-	VMOVUPS     Z4, 64(R8)
-	ADDQ        $+128, R8
-	ADDQ        $+64, R9
-	SUBQ        $+32, DI
+	VMOVUPS     Z4, 64(R9)
+	ADDQ        $+128, R9
+	ADDQ        $+64, R10
+	SUBQ        $+32, R8
 	JGE         gemvTHalf512_many
 
 gemvTHalf512_one:
-	ADDQ $+16, DI
+	ADDQ $+16, R8
 	JL   gemvTHalf512_tail
 
 gemvTHalf512_next:
-	VMOVUPS     (R8), Z4
-	VPMOVZXWD   (R9), Z5
+	VMOVUPS     (R9), Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD   (R10), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VPMOVZXWD   (R9)(DX*1), Z5
+	VPMOVZXWD   (R10)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z1, Z4
-	VPMOVZXWD   (R9)(DX*2), Z5
+	VPMOVZXWD   (R10)(DX*2), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z2, Z4
-	VPMOVZXWD   (R9)(SI*1), Z5
+	VPMOVZXWD   (R10)(SI*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z3, Z4
-	VMOVUPS     Z4, (R8)
-	ADDQ        $+64, R8
-	ADDQ        $+32, R9
-	SUBQ        $+16, DI
+	VMOVUPS     Z4, (R9)
+	ADDQ        $+64, R9
+	ADDQ        $+32, R10
+	SUBQ        $+16, R8
 	JGE         gemvTHalf512_next
 
 gemvTHalf512_tail:
-	ADDQ        $+16, DI
+	ADDQ        $+16, R8
 	JZ          gemvTHalf512_done
-	MOVL        $-1, R10
-	BZHIL       DI, R10, R10
-	KMOVW       R10, K1
-	VMOVUPS.Z   (R8), K1, Z4
-	VPMOVZXWD.Z (R9), K1, Z5
+	MOVL        $-1, R11
+	BZHIL       R8, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (R9), K1, Z4
+	PREFETCHT0  (DI)
+	PREFETCHT0  64(DI)
+	ADDQ        $+128, DI
+	VPMOVZXWD.Z (R10), K1, Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VPMOVZXWD.Z (R9)(DX*1), K1, Z0
+	VPMOVZXWD.Z (R10)(DX*1), K1, Z0
 	VPSLLD      $0x10, Z0, Z0
 	VFMADD231PS Z0, Z1, Z4
-	VPMOVZXWD.Z (R9)(DX*2), K1, Z0
+	VPMOVZXWD.Z (R10)(DX*2), K1, Z0
 	VPSLLD      $0x10, Z0, Z0
 	VFMADD231PS Z0, Z2, Z4
-	VPMOVZXWD.Z (R9)(SI*1), K1, Z0
+	VPMOVZXWD.Z (R10)(SI*1), K1, Z0
 	VPSLLD      $0x10, Z0, Z0
 	VFMADD231PS Z0, Z3, Z4
-	VMOVUPS     Z4, K1, (R8)
+	VMOVUPS     Z4, K1, (R9)
 
 gemvTHalf512_done:
 	ADDQ $+16, BX

@@ -62,7 +62,7 @@ func dot(x, y []float32) float32 {
 }
 
 // gemv has no empty operand.
-func gemv(y, w []float32, ldw int, x []float32) {
+func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	if level == levelGo {
 		gemvGo(y, w, ldw, x)
 		return
@@ -71,9 +71,9 @@ func gemv(y, w []float32, ldw int, x []float32) {
 	switch {
 	case whole == 0:
 	case level == levelAVX512:
-		gemmNT512x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0)
+		gemmNT512x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0, ahead)
 	default:
-		gemmNT256x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0)
+		gemmNT256x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0, ahead)
 	}
 	for r := whole; r < len(y); r++ {
 		y[r] = dot(x, w[r*ldw:][:len(x)])
@@ -81,7 +81,7 @@ func gemv(y, w []float32, ldw int, x []float32) {
 }
 
 // gemvT has no empty operand.
-func gemvT(y, w []float32, ldw int, x []float32) {
+func gemvT(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	if level == levelGo {
 		gemmRowGo(y, x, 1, w, ldw, len(x))
 		return
@@ -90,9 +90,9 @@ func gemvT(y, w []float32, ldw int, x []float32) {
 	switch {
 	case whole == 0:
 	case level == levelAVX512:
-		gemvT512(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0])
+		gemvT512(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
 	default:
-		gemvT256(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0])
+		gemvT256(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
 	}
 	for r := whole; r < len(x); r++ {
 		axpy(y, x[r], w[r*ldw:][:len(y)])
@@ -114,18 +114,18 @@ func widen(dst []float32, src []uint16) {
 }
 
 // gemvHalf has no empty operand. AVX2 has no masked loads of 16 bits: there the tails are plain Go.
-func gemvHalf(y []float32, w []uint16, ldw int, x []float32) {
+func gemvHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	rows := len(y) &^ 3
 	switch whole := len(x) &^ 7; {
 	case level == levelGo:
 		rows = 0
 	case rows == 0:
 	case level == levelAVX512:
-		gemvHalf512(rows/4, len(x), &w[0], ldw*2, &x[0], &y[0])
+		gemvHalf512(rows/4, len(x), &w[0], ldw*2, &x[0], &y[0], ahead)
 	case whole == 0:
 		rows = 0
 	default:
-		gemvHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0])
+		gemvHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
 		if whole < len(x) {
 			for r := range rows {
 				y[r] += dotHalfGo(x[whole:], w[r*ldw+whole:][:len(x)-whole])
@@ -138,18 +138,18 @@ func gemvHalf(y []float32, w []uint16, ldw int, x []float32) {
 }
 
 // gemvTHalf has no empty operand.
-func gemvTHalf(y []float32, w []uint16, ldw int, x []float32) {
+func gemvTHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	rows := len(x) &^ 3
 	switch whole := len(y) &^ 7; {
 	case level == levelGo:
 		rows = 0
 	case rows == 0:
 	case level == levelAVX512:
-		gemvTHalf512(rows/4, len(y), &w[0], ldw*2, &x[0], &y[0])
+		gemvTHalf512(rows/4, len(y), &w[0], ldw*2, &x[0], &y[0], ahead)
 	case whole == 0:
 		rows = 0
 	default:
-		gemvTHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0])
+		gemvTHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
 		if whole < len(y) {
 			gemvTHalfGo(y[whole:], w[whole:], ldw, x[:rows])
 		}

@@ -17,21 +17,21 @@ func gemm(_ *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []flo
 	gemmGo(c, ldc, a, ars, acs, b, brs, bcs, m, n, k, acc)
 }
 
-func gemv(y, w []float32, ldw int, x []float32) {
+func gemv(y, w []float32, ldw int, x []float32, _ uintptr) {
 	gemvGo(y, w, ldw, x)
 }
 
-func gemvT(y, w []float32, ldw int, x []float32) {
+func gemvT(y, w []float32, ldw int, x []float32, _ uintptr) {
 	gemmRowGo(y, x, 1, w, ldw, len(x))
 }
 
 func widen(dst []float32, src []uint16) { widenGo(dst, src) }
 
-func gemvHalf(y []float32, w []uint16, ldw int, x []float32) {
+func gemvHalf(y []float32, w []uint16, ldw int, x []float32, _ uintptr) {
 	gemvHalfGo(y, w, ldw, x)
 }
 
-func gemvTHalf(y []float32, w []uint16, ldw int, x []float32) {
+func gemvTHalf(y []float32, w []uint16, ldw int, x []float32, _ uintptr) {
 	gemvTHalfGo(y, w, ldw, x)
 }
 

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // A Matrix is a block of weights, in one of two forms: float32, or bfloat16, which is the upper half of a float32
 // and takes half the memory and half the time to fetch. Weights that are only read may have either form; sums are
@@ -64,9 +67,9 @@ func Project(ws *Workspace, c []float32, ldc int, a []float32, lda int, w Matrix
 			if !acc {
 				clear(c[:n])
 			}
-			w.addTransposed(c[:n], wrs, a[:k])
+			w.AddTransposed(c[:n], wrs, a[:k], Matrix{})
 		} else {
-			w.times(c[:n], wcs, a[:k])
+			w.Times(c[:n], wcs, a[:k], Matrix{})
 		}
 	case w.F32 != nil:
 		Gemm(ws, c, ldc, a, lda, 1, w.F32, wrs, wcs, rows, n, k, acc)
@@ -75,25 +78,52 @@ func Project(ws *Workspace, c []float32, ldc int, a []float32, lda int, w Matrix
 	}
 }
 
-// times is [Gemv] of either form.
-func (w Matrix) times(y []float32, ldw int, x []float32) {
-	if w.F32 != nil {
-		Gemv(y, w.F32, ldw, x)
-		return
+// Times computes y[r] = W[r]·x: the rows of W are ldw apart and as long as x, and y says how many there are. ahead is
+// what will be read after w: while w is in use as much of it is fetched from memory. It may be empty.
+func (w Matrix) Times(y []float32, ldw int, x []float32, ahead Matrix) {
+	switch {
+	case len(y) == 0:
+	case len(x) == 0:
+		clear(y)
+	case w.F32 != nil:
+		_ = w.F32[(len(y)-1)*ldw+len(x)-1]
+		gemv(y, w.F32, ldw, x, ahead.or(&w.F32[0], nil))
+	default:
+		_ = w.BF16[(len(y)-1)*ldw+len(x)-1]
+		gemvHalf(y, w.BF16, ldw, x, ahead.or(nil, &w.BF16[0]))
 	}
-	_ = w.BF16[(len(y)-1)*ldw+len(x)-1]
-	gemvHalf(y, w.BF16, ldw, x)
 }
 
-// addTransposed is [GemvT] of either form.
-func (w Matrix) addTransposed(y []float32, ldw int, x []float32) {
-	if w.F32 != nil {
-		GemvT(y, w.F32, ldw, x)
-		return
+// AddTransposed adds Σ x[r]·W[r] to y: the rows of W are ldw apart and as long as y, and x says how many there are.
+// ahead is as for Times.
+func (w Matrix) AddTransposed(y []float32, ldw int, x []float32, ahead Matrix) {
+	switch {
+	case len(y) == 0 || len(x) == 0:
+	case w.F32 != nil:
+		_ = w.F32[(len(x)-1)*ldw+len(y)-1]
+		gemvT(y, w.F32, ldw, x, ahead.or(&w.F32[0], nil))
+	default:
+		_ = w.BF16[(len(x)-1)*ldw+len(y)-1]
+		gemvTHalf(y, w.BF16, ldw, x, ahead.or(nil, &w.BF16[0]))
 	}
-	_ = w.BF16[(len(x)-1)*ldw+len(y)-1]
-	gemvTHalf(y, w.BF16, ldw, x)
 }
+
+// or is where w begins, or, if it is empty, what comes further on than what is read at f or h now.
+func (w Matrix) or(f *float32, h *uint16) uintptr {
+	switch {
+	case len(w.F32) > 0:
+		return uintptr(unsafe.Pointer(&w.F32[0]))
+	case len(w.BF16) > 0:
+		return uintptr(unsafe.Pointer(&w.BF16[0]))
+	case f != nil:
+		return further(f)
+	}
+	return further(h)
+}
+
+// further is what is read soon after p in one piece of weights: far enough for memory to answer in time. It is a
+// number, for it may lie beyond the end of what p belongs to; fetching from there does no harm.
+func further[T float32 | uint16](p *T) uintptr { return uintptr(unsafe.Pointer(p)) + 8<<10 }
 
 // wideBlock is how many weights gemmHalf widens at a time: what fits the second cache beside the operands.
 const wideBlock = 1 << 16

@@ -35,10 +35,10 @@ func TestProject(t *testing.T) {
 		transposed, acc bool
 	}
 	shapes := []shape{
-		{rows: 3, n: 70000, k: 2},                                          // a row of W that exceeds a block
-		{rows: 2, n: 3, k: 70000, transposed: true, pad: 1},                //
-		{rows: 5, n: 300, k: 700, acc: true},                               // several blocks of whole rows
-		{rows: 40, n: 700, k: 300, transposed: true},                       //
+		{rows: 3, n: 70000, k: 2},                                           // a row of W that exceeds a block
+		{rows: 2, n: 3, k: 70000, transposed: true, pad: 1},                 //
+		{rows: 5, n: 300, k: 700, acc: true},                                // several blocks of whole rows
+		{rows: 40, n: 700, k: 300, transposed: true},                        //
 		{rows: 1, n: 5, k: 0}, {rows: 2, n: 0, k: 4}, {rows: 0, n: 3, k: 3}, // nothing to add up
 		{rows: 3, n: 4, k: 0, acc: true},
 	}

@@ -183,16 +183,17 @@ func gemm512(rows int) {
 }
 
 // gemmNT computes C[rows×4·n4] (+)= A[rows×k]·B[4·n4×k]ᵀ, dot product by dot product: both operands are read
-// along their rows, so nothing is packed. With three rows, twelve sums hide the latency of the multiply-add.
+// along their rows, so nothing is packed. With three rows, twelve sums hide the latency of the multiply-add. As many
+// bytes as it reads of B are fetched from ahead on.
 func (s *isa) gemmNT(rows int) {
 	name := fmt.Sprintf("gemmNT%dx%d", s.bits, rows)
-	TEXT(name, NOSPLIT, "func(n4, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int)")
+	TEXT(name, NOSPLIT, "func(n4, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)")
 	Pragma("noescape")
 	n4 := load("n4")
 	lda := load("lda")
 	b, ldb := load("b"), load("ldb")
 	c, ldc := load("c"), load("ldc")
-	ldb3 := GP64()
+	ldb3, ahead := GP64(), load("ahead")
 	LEAQ(operand.Mem{Base: ldb, Index: ldb, Scale: 2}, ldb3)
 	unroll := 1
 	if rows == 1 {
@@ -221,6 +222,7 @@ func (s *isa) gemmNT(rows int) {
 			return s.load(operand.Mem{Base: pa, Index: lda, Scale: uint8(r), Disp: off}, masked)
 		}
 		cols := fourRows(pb, ldb, ldb3, off)
+		s.fetch(ahead, 4*s.bytes())
 		if masked { // the mask takes a register: read B once a row rather than hold all of A
 			for r := range rows {
 				a := rowA(r)

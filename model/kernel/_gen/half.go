@@ -32,9 +32,10 @@ func (s *isa) widen() {
 	finish()
 }
 
-// gemvHalf computes y = W·x for 4·rows4 rows of W, four at a time. At 256 bits n is a multiple of 8.
+// gemvHalf computes y = W·x for 4·rows4 rows of W, four at a time, and fetches as many bytes as it reads from ahead
+// on. At 256 bits n is a multiple of 8.
 func (s *isa) gemvHalf() {
-	name := s.text("gemvHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32)")
+	name := s.text("gemvHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)")
 	rows, w, ldw, y := load("rows4"), load("w"), load("ldw"), load("y")
 	ldw3 := GP64()
 	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
@@ -45,6 +46,7 @@ func (s *isa) gemvHalf() {
 			sums[u][j] = s.vec()
 		}
 	}
+	ahead := load("ahead")
 	Label(name + "_rows")
 	for _, q := range sums {
 		for _, v := range q {
@@ -53,9 +55,11 @@ func (s *isa) gemvHalf() {
 	}
 	n, x, p := load("n"), load("x"), GP64().(ptr)
 	MOVQ(w, p)
+
 	s.halves = []ptr{p}
 	s.loop(name, n, []ptr{x}, unroll, func(u, off int, masked bool) {
 		v := s.load(at(x, off), masked)
+		s.fetch(ahead, 2*s.bytes())
 		for j, row := range fourRows(p, ldw, ldw3, off/2) {
 			VFMADD231PS(s.loadHalf(row, masked), v, sums[u][j])
 		}
@@ -72,12 +76,14 @@ func (s *isa) gemvHalf() {
 	finish()
 }
 
-// gemvTHalf adds Σ x[r]·W[r] to y over 4·rows4 rows, four at a time. At 256 bits n is a multiple of 8.
+// gemvTHalf adds Σ x[r]·W[r] to y over 4·rows4 rows, four at a time, and fetches as many bytes as it reads from
+// ahead on. At 256 bits n is a multiple of 8.
 func (s *isa) gemvTHalf() {
-	name := s.text("gemvTHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32)")
+	name := s.text("gemvTHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)")
 	rows, w, ldw, x := load("rows4"), load("w"), load("ldw"), load("x")
 	ldw3 := GP64()
 	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
+	ahead := load("ahead")
 	Label(name + "_rows")
 	var xs [4]vec
 	for i := range xs {
@@ -89,6 +95,7 @@ func (s *isa) gemvTHalf() {
 	s.halves = []ptr{p}
 	s.loop(name, n, []ptr{y}, 2, func(_, off int, masked bool) {
 		v := s.load(at(y, off), masked)
+		s.fetch(ahead, 2*s.bytes())
 		for i, row := range fourRows(p, ldw, ldw3, off/2) {
 			VFMADD231PS(s.loadHalf(row, masked), xs[i], v)
 		}

@@ -194,6 +194,15 @@ func (s *isa) loop(name string, n ptr, ptrs []ptr, unroll int, body func(u, off 
 	Label(done)
 }
 
+// fetch asks for the next bytes at p, which it moves on. Rows that are read four at a time are too short for the
+// processor to see where they lead, and without this it waits for memory most of the time.
+func (s *isa) fetch(p ptr, bytes int) {
+	for i := 0; i < bytes; i += 64 {
+		PREFETCHT0(at(p, i))
+	}
+	ADDQ(operand.I32(int32(bytes)), p)
+}
+
 // half folds a vector of any width to 128 bits with op, which is VADDPS or VMAXPS.
 func (s *isa) half(v vec, op func(...operand.Op)) vec {
 	y := v

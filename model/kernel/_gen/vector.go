@@ -32,11 +32,12 @@ func (s *isa) dot() {
 	RET()
 }
 
-// gemvT adds Σ x[r]·W[r] to y over 4·rows4 rows, four at a time, n columns.
+// gemvT adds Σ x[r]·W[r] to y over 4·rows4 rows, four at a time, n columns, and fetches as many bytes as it reads
+// from ahead on.
 func (s *isa) gemvT() {
-	name := s.text("gemvT", "func(rows4, n int, w *float32, ldw int, x, y *float32)")
+	name := s.text("gemvT", "func(rows4, n int, w *float32, ldw int, x, y *float32, ahead uintptr)")
 	rows, w, ldw, x := load("rows4"), load("w"), load("ldw"), load("x")
-	ldw3 := GP64()
+	ldw3, ahead := GP64(), load("ahead")
 	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
 	Label(name + "_rows")
 	var xs [4]vec
@@ -48,6 +49,7 @@ func (s *isa) gemvT() {
 	MOVQ(w, p)
 	s.loop(name, n, []ptr{p, y}, 2, func(_, off int, masked bool) {
 		v := s.load(at(y, off), masked)
+		s.fetch(ahead, 4*s.bytes())
 		for i, row := range fourRows(p, ldw, ldw3, off) {
 			if masked {
 				VFMADD231PS(s.load(row, true), xs[i], v)

@@ -58,7 +58,7 @@ func TestDeltaRoundTrip(t *testing.T) {
 	if err != nil || !bytes.Equal(again, b) {
 		t.Errorf("encoded again it is something else, %v", err)
 	}
-	if full := 4 * len(l.Base().Weights); len(b) > full/2 {
+	if full := 4 * l.Base().Parameters(); len(b) > full/2 {
 		t.Errorf("a skill takes %d bytes, the model %d", len(b), full)
 	}
 }

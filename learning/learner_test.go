@@ -22,7 +22,7 @@ func TestOnlyWhatFiredIsWritten(t *testing.T) {
 	}
 	focus(t, l, "cook")
 	m := l.Base()
-	baseSum, print := sum(m.Weights), m.Fingerprint()
+	print := m.Fingerprint()
 	foreign, own := l.Skill("someone", "pump").bank, l.Skill("", "cook").bank
 	foreignSum := sum(foreign.Weights)
 
@@ -58,7 +58,7 @@ func TestOnlyWhatFiredIsWritten(t *testing.T) {
 	if moved == 0 || rested == 0 {
 		t.Fatalf("%d sections were written, %d rested: the test sees only one kind", moved, rested)
 	}
-	if sum(m.Weights) != baseSum || m.Fingerprint() != print {
+	if m.Fingerprint() != print {
 		t.Error("the base was written")
 	}
 	if sum(foreign.Weights) != foreignSum {
@@ -348,14 +348,9 @@ func TestReservoir(t *testing.T) {
 // Numbers that are not finite stay out of the skill, whatever the base makes of its input.
 func TestNaNNeverSpreads(t *testing.T) {
 	for _, scale := range []float32{1e8, 1e19, 1e30, 3e38} {
-		m, err := model.New(base.Pocket().Config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		copy(m.Weights, base.Pocket().Weights)
-		m.Background = base.Pocket().Background
-		for i := range m.Head {
-			m.Head[i] *= scale
+		m := base.Pocket().Thaw()
+		for i := range m.Head.F32 {
+			m.Head.F32[i] *= scale
 		}
 		l, err := New(Config{Seed: 1}, m)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 )
 
@@ -98,13 +97,8 @@ func TestSnapshotRefused(t *testing.T) {
 			t.Fatalf("the first %d of %d bytes were taken", n, len(good))
 		}
 	}
-	m, err := model.New(base.Pocket().Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	copy(m.Weights, base.Pocket().Weights)
-	m.Background = base.Pocket().Background
-	m.Head[0]++
+	m := base.Pocket().Thaw()
+	m.Head.F32[0]++
 	stranger, err := New(cfg, m)
 	if err != nil {
 		t.Fatal(err)

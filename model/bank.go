@@ -187,7 +187,7 @@ func (m *Model) routeBank(t *Tape, lt *LayerTape, b int, bank *Bank, bl *BankLay
 	open := t.Open[b]
 	rt.P, rt.Mag = fit(rt.P, n*sb), fit(rt.Mag, n)
 	if slices.Max(open) > 0 {
-		project(t.ws, rt.P, sb, lt.Y, d, bl.Keys, 1, d, n, sb, d)
+		kernel.Project(t.ws, rt.P, sb, lt.Y, d, kernel.F32(bl.Keys), 1, d, n, sb, d, false)
 	}
 	scale := float32(1 / math.Sqrt(float64(d)))
 	for p := range n {

@@ -10,6 +10,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"unsafe"
+
+	"github.com/yanmesh/yan/model/kernel"
 )
 
 // A checkpoint is one file in the safetensors layout: eight bytes of header length, a JSON header that
@@ -81,7 +84,7 @@ func WriteTensors(w io.Writer, meta map[string]string, tensors []NamedTensor) er
 		for i, v := range t.Data {
 			switch {
 			case t.BF16:
-				buf = binary.LittleEndian.AppendUint16(buf, toBF16(v))
+				buf = binary.LittleEndian.AppendUint16(buf, kernel.ToBF16(v))
 			case t.Int8:
 				buf = append(buf, byte(int8(min(max(math.RoundToEven(float64(v)/Int8Step), -128), 127))))
 			default:
@@ -96,11 +99,6 @@ func WriteTensors(w io.Writer, meta map[string]string, tensors []NamedTensor) er
 		}
 	}
 	return nil
-}
-
-func toBF16(v float32) uint16 {
-	b := math.Float32bits(v)
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
 // A TensorFile is a parsed tensor file. Its tensors are decoded when asked for.
@@ -195,7 +193,7 @@ func (f *TensorFile) Read(name string, dst []float32, shape ...int) error {
 		case "F32":
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		case "BF16":
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+			dst[i] = kernel.FromBF16(binary.LittleEndian.Uint16(b[2*i:]))
 		case "I8":
 			dst[i] = float32(int8(b[i])) * Int8Step
 		}
@@ -204,6 +202,57 @@ func (f *TensorFile) Read(name string, dst []float32, shape ...int) error {
 		}
 	}
 	return nil
+}
+
+// View returns a tensor in the form that it has in the file, whose memory it shares where the machine can read it
+// there. Numbers that are not finite are refused.
+func (f *TensorFile) View(name string, shape ...int) (kernel.Matrix, error) {
+	h := f.tensors[name]
+	n := 1
+	for _, s := range h.Shape {
+		n *= s
+	}
+	b := f.data[h.Offsets[0]:h.Offsets[1]]
+	if !slices.Equal(h.Shape, shape) || n == 0 || !nativeOrder || h.DType == "I8" || uintptr(unsafe.Pointer(&b[0]))%uintptr(len(b)/n) != 0 {
+		w := make([]float32, n)
+		err := f.Read(name, w, shape...)
+		return kernel.F32(w), err
+	}
+	if h.DType == "F32" {
+		w := unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), n)
+		for i, v := range w {
+			if !finite(v) {
+				return kernel.Matrix{}, fmt.Errorf("%w: number %d of tensor %q is not finite", ErrCheckpoint, i, name)
+			}
+		}
+		return kernel.F32(w), nil
+	}
+	w := unsafe.Slice((*uint16)(unsafe.Pointer(&b[0])), n)
+	if i := notFinite(b); i >= 0 {
+		return kernel.Matrix{}, fmt.Errorf("%w: number %d of tensor %q is not finite", ErrCheckpoint, i, name)
+	}
+	return kernel.BF16(w), nil
+}
+
+// nativeOrder says whether this machine keeps numbers as files have them.
+var nativeOrder = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// notFinite returns the index of the first bfloat16 in b whose exponent is all ones, or −1. It looks at four at a
+// time: adding one to an exponent of all ones carries into the sign's place, which was cleared.
+func notFinite(b []byte) int {
+	const exponents, one, carry = 0x7f807f807f807f80, 0x0080008000800080, 0x8000800080008000
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		if (binary.LittleEndian.Uint64(b[i:])&exponents+one)&carry != 0 {
+			break
+		}
+	}
+	for ; i+2 <= len(b); i += 2 {
+		if binary.LittleEndian.Uint16(b[i:])&0x7f80 == 0x7f80 {
+			return i / 2
+		}
+	}
+	return -1
 }
 
 // Write writes the base as a checkpoint, with 16 bits a number if asked. notes go into its metadata.
@@ -218,7 +267,12 @@ func (m *Model) Write(w io.Writer, bf16 bool, notes map[string]string) error {
 	}
 	var ts []NamedTensor
 	for _, t := range m.tensors {
-		ts = append(ts, NamedTensor{Name: t.Name, Shape: t.Shape, Data: t.Data, BF16: bf16})
+		data := t.Data.F32
+		if data == nil {
+			data = make([]float32, t.Len())
+			t.Data.Read(data, 0)
+		}
+		ts = append(ts, NamedTensor{Name: t.Name, Shape: t.Shape, Data: data, BF16: bf16})
 	}
 	if n := m.Background.Len(); n > 0 {
 		group := make([]float32, n)
@@ -235,7 +289,8 @@ func (m *Model) Write(w io.Writer, bf16 bool, notes map[string]string) error {
 // maxBackground bounds the samples of a background read from a file.
 const maxBackground = 1 << 16
 
-// Load reads a base from the bytes of a checkpoint, which it does not keep.
+// Load reads a base from the bytes of a checkpoint. It keeps them, for the model's matrices are views of them: b is not
+// to be written any more, and may be a file mapped into memory.
 func Load(b []byte) (*Model, error) {
 	f, err := ReadTensors(b)
 	if err != nil {
@@ -254,14 +309,26 @@ func Load(b []byte) (*Model, error) {
 	if c.Check() == nil && c.size() > int64(len(b)) {
 		return nil, fmt.Errorf("%w: the config tells of %d parameters, the file is too short", ErrCheckpoint, c.size())
 	}
-	m, err := New(c)
+	m, _, err := layout(c)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
-	for _, t := range m.tensors {
-		if err := f.Read(t.Name, t.Data, t.Shape...); err != nil {
+	for i := range m.tensors {
+		t := &m.tensors[i]
+		if !f.Has(t.Name) {
+			return nil, fmt.Errorf("%w: no tensor %q", ErrCheckpoint, t.Name)
+		}
+		var w kernel.Matrix
+		if t.matrix != nil {
+			w, err = f.View(t.Name, t.Shape...)
+		} else {
+			w = kernel.F32(make([]float32, t.Len()))
+			err = f.Read(t.Name, w.F32, t.Shape...)
+		}
+		if err != nil {
 			return nil, err
 		}
+		t.bind(w)
 	}
 	if f.Has("background.group") {
 		shape := f.Shape("background.group")

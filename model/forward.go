@@ -33,7 +33,7 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 
 	h := t.Layers[0].H
 	for i, e := range in {
-		copy(h[i*d:(i+1)*d], m.Embed[int(e.Byte)*d:])
+		m.Embed.Read(h[i*d:(i+1)*d], int(e.Byte)*d)
 	}
 	for i := range m.Layers {
 		next := t.H
@@ -61,7 +61,7 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 		rows, from = 1, n-1
 	}
 	t.Logits = fit(t.Logits, rows*sense.Symbols)
-	project(t.ws, t.Logits, sense.Symbols, t.Final[from*d:], d, m.Head, 1, d, rows, sense.Symbols, d)
+	kernel.Project(t.ws, t.Logits, sense.Symbols, t.Final[from*d:], d, m.Head, 1, d, rows, sense.Symbols, d, false)
 }
 
 // Step reads one event and returns the log-odds of the byte that follows it. They belong to s until its
@@ -73,21 +73,6 @@ func (m *Model) Step(s *State, e sense.Event) []float32 {
 	in := append(s.one.In[:0], e)
 	m.Forward(s, in, s.one)
 	return s.one.Logits
-}
-
-// project computes C = A·B for rows of A; a single row takes the matrix-vector kernels. B is (k, n) with
-// strides brs, bcs, one of which is 1.
-func project(ws *kernel.Workspace, c []float32, ldc int, a []float32, lda int, b []float32, brs, bcs, rows, n, k int) {
-	if rows > 1 {
-		kernel.Gemm(ws, c, ldc, a, lda, 1, b, brs, bcs, rows, n, k, false)
-		return
-	}
-	if brs == 1 {
-		kernel.Gemv(c[:n], b, bcs, a[:k])
-		return
-	}
-	clear(c[:n])
-	kernel.GemvT(c[:n], b, brs, a[:k])
 }
 
 // mix is the token mixer, MCSD (yan-model.md §2; paper eqs. 14-20), in its state-is-trace form: what is
@@ -126,10 +111,10 @@ func (m *Model) mix(i int, s *State, t *Tape) {
 	// Block-diagonal projections, a channel at a time.
 	for c := range ch {
 		o, w := c*dc, c*dc*dc
-		project(t.ws, lt.U[o:], d, lt.XU[o:], d, l.U[w:w+dc*dc], dc, 1, n, dc, dc)
-		project(t.ws, lt.V[o:], d, lt.XS[o:], d, l.V[w:w+dc*dc], dc, 1, n, dc, dc)
-		project(t.ws, lt.F[o:], d, lt.XF[o:], d, l.F[w:w+dc*dc], dc, 1, n, dc, dc)
-		project(t.ws, lt.E[o:], d, lt.XD[o:], d, l.E[w:w+dc*dc], dc, 1, n, dc, dc)
+		kernel.Project(t.ws, lt.U[o:], d, lt.XU[o:], d, l.U.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
+		kernel.Project(t.ws, lt.V[o:], d, lt.XS[o:], d, l.V.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
+		kernel.Project(t.ws, lt.F[o:], d, lt.XF[o:], d, l.F.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
+		kernel.Project(t.ws, lt.E[o:], d, lt.XD[o:], d, l.E.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
 	}
 
 	nd := n * d
@@ -146,7 +131,7 @@ func (m *Model) mix(i int, s *State, t *Tape) {
 
 	out := lt.Mixed
 	if m.Config.MixOut {
-		project(t.ws, t.branch, d, lt.Mixed, d, l.Out, d, 1, n, d, d)
+		kernel.Project(t.ws, t.branch, d, lt.Mixed, d, l.Out, d, 1, n, d, d, false)
 		out = t.branch
 	}
 	copy(lt.Mid[:nd], lt.H[:nd])
@@ -222,8 +207,8 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 		o := p * d
 		lt.Inv2[p] = kernel.RMSNorm(lt.Y[o:o+d], lt.Mid[o:o+d], l.Norm2, normEps)
 	}
-	project(t.ws, lt.Q, r, lt.Y, d, l.Query, r, 1, n, r, d)
-	project(t.ws, lt.Z, c.Sections, lt.Q, r, l.Keys, 1, r, n, c.Sections, r)
+	kernel.Project(t.ws, lt.Q, r, lt.Y, d, l.Query, r, 1, n, r, d, false)
+	kernel.Project(t.ws, lt.Z, c.Sections, lt.Q, r, l.Keys, 1, r, n, c.Sections, r, false)
 	scale := float32(1 / math.Sqrt(float64(r)))
 	rt := &lt.Base
 	rt.begin(n)
@@ -244,7 +229,7 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 	for b, bank := range m.Banks {
 		if bl := &bank.Layers[i]; bl.Sections != nil {
 			m.routeBank(t, lt, b, bank, bl)
-			m.compute(t, &lt.Banks[b], bl.Sections, bank.Neurons, bank.Sections, lt.Y)
+			m.compute(t, &lt.Banks[b], kernel.F32(bl.Sections), bank.Neurons, bank.Sections, lt.Y)
 		}
 	}
 	copy(next[:nd], lt.Mid[:nd])
@@ -323,7 +308,7 @@ func (r *Routes) group(t *Tape, n, sections int) {
 }
 
 // compute adds Σ_s g_s·y_s to the branch, with y_s = Σ_j silu(⟨w1_sj,y⟩)·⟨w3_sj,y⟩·w2_sj.
-func (m *Model) compute(t *Tape, r *Routes, weights []float32, neurons, sections int, y []float32) {
+func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sections int, y []float32) {
 	d := m.Config.Width
 	k := r.Len()
 	r.Act, r.Hid = fit(r.Act, k*2*neurons), fit(r.Hid, k*neurons)
@@ -333,13 +318,13 @@ func (m *Model) compute(t *Tape, r *Routes, weights []float32, neurons, sections
 		if from == to {
 			continue
 		}
-		w13 := weights[s*size : s*size+2*neurons*d]
-		w2 := weights[s*size+2*neurons*d : (s+1)*size]
+		w13 := weights.Slice(s*size, s*size+2*neurons*d)
+		w2 := weights.Slice(s*size+2*neurons*d, (s+1)*size)
 		rows := to - from
 		act, hid := r.Act[from*2*neurons:to*2*neurons], r.Hid[from*neurons:to*neurons]
 		if rows == 1 {
 			p := int(r.Tok[from])
-			kernel.Gemv(act, w13, d, y[p*d:(p+1)*d])
+			w13.Times(act, d, y[p*d:(p+1)*d], kernel.Matrix{})
 			hidden(hid, act, neurons)
 			gated := fit(t.scatter, neurons)
 			t.scatter = gated
@@ -347,14 +332,14 @@ func (m *Model) compute(t *Tape, r *Routes, weights []float32, neurons, sections
 			for j, v := range hid {
 				gated[j] = g * v
 			}
-			kernel.GemvT(t.branch[p*d:(p+1)*d], w2, d, gated)
+			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, kernel.Matrix{})
 			continue
 		}
 		t.gather = fit(t.gather, rows*max(d, neurons))
 		for q := range rows {
 			copy(t.gather[q*d:(q+1)*d], y[int(r.Tok[from+q])*d:])
 		}
-		kernel.Gemm(t.ws, act, 2*neurons, t.gather, d, 1, w13, 1, d, rows, 2*neurons, d, false)
+		kernel.Project(t.ws, act, 2*neurons, t.gather, d, w13, 1, d, rows, 2*neurons, d, false)
 		hidden(hid, act, neurons)
 		for q := range rows {
 			g := r.Gate[r.Ref[from+q]]
@@ -363,7 +348,7 @@ func (m *Model) compute(t *Tape, r *Routes, weights []float32, neurons, sections
 			}
 		}
 		t.scatter = fit(t.scatter, rows*d)
-		kernel.Gemm(t.ws, t.scatter, d, t.gather, neurons, 1, w2, d, 1, rows, d, neurons, false)
+		kernel.Project(t.ws, t.scatter, d, t.gather, neurons, w2, d, 1, rows, d, neurons, false)
 		for q := range rows {
 			p := int(r.Tok[from+q])
 			kernel.Add(t.branch[p*d:(p+1)*d], t.scatter[q*d:(q+1)*d])

@@ -27,7 +27,7 @@ func newMixer64(m *Model, layer int) mixer64 {
 		return o
 	}
 	l := &m.Layers[layer]
-	return mixer64{m.Config.Width, m.Config.Channels, wide(l.U), wide(l.V), wide(l.F), wide(l.E), wide(m.gamma), wide(m.alpha)}
+	return mixer64{m.Config.Width, m.Config.Channels, wide(l.U.F32), wide(l.V.F32), wide(l.F.F32), wide(l.E.F32), wide(m.gamma), wide(m.alpha)}
 }
 
 // project multiplies each channel of x with its block of w.
@@ -264,8 +264,8 @@ func TestScalingEChangesNothing(t *testing.T) {
 	var a, b Tape
 	m.Forward(m.NewState(), in, &a)
 	for i := range m.Layers {
-		for j := range m.Layers[i].E {
-			m.Layers[i].E[j] *= 8
+		for j := range m.Layers[i].E.F32 {
+			m.Layers[i].E.F32[j] *= 8
 		}
 	}
 	m.Forward(m.NewState(), in, &b)

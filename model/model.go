@@ -26,14 +26,17 @@ import (
 )
 
 // A Model is knowledge: a base, and the banks that were added to it.
+//
+// Its matrices are float32 in a model made by [New] and have the form of their file in one made by [Load]: then they are
+// views of the file, which any number of processes can share. Vectors are always float32.
 type Model struct {
 	Config  Config
-	Weights []float32 // every parameter of the base, in one piece; the fields below are views of it
+	Weights []float32 // every parameter of the base, in one piece that the fields below are views of; nil after Load
 
-	Embed  []float32 // (256, D)
+	Embed  kernel.Matrix // (256, D)
 	Layers []Layer
-	Norm   []float32 // (D)
-	Head   []float32 // (256, D)
+	Norm   []float32     // (D)
+	Head   kernel.Matrix // (256, D)
 
 	// Background tells banks what the base's own contexts look like. It may be nil.
 	Background *Background
@@ -50,85 +53,117 @@ type Model struct {
 type Layer struct {
 	Norm1 []float32 // (D) gain before the mixer
 	Shift []float32 // (4, D) how much of the previous input U, V, F and E read
-	U, V  []float32 // (C, Dc, Dc) slope projections, input-major
-	F, E  []float32 // (C, Dc, Dc) decay projections
-	Out   []float32 // (D, D), empty without MixOut
 
-	Norm2    []float32 // (D) gain before the sections
-	Query    []float32 // (D, r)
-	Keys     []float32 // (S, r)
-	Bias     []float32 // (S) set by the activity controller, not by gradients
-	Sections []float32 // (S, 3m, D): a section's W1, W3 and W2, neuron-major, in one piece
+	U, V kernel.Matrix // (C, Dc, Dc) slope projections, input-major
+	F, E kernel.Matrix // (C, Dc, Dc) decay projections
+	Out  kernel.Matrix // (D, D), empty without MixOut
+
+	Norm2    []float32     // (D) gain before the sections
+	Query    kernel.Matrix // (D, r)
+	Keys     kernel.Matrix // (S, r)
+	Bias     []float32     // (S) set by the activity controller, not by gradients
+	Sections kernel.Matrix // (S, 3m, D): a section's W1, W3 and W2, neuron-major, in one piece
 }
 
 // A Tensor names a part of the weights.
 type Tensor struct {
 	Name  string
 	Shape []int
-	Off   int // offset in Weights, in floats; a multiple of 16
-	Data  []float32
+	Off   int           // offset in the weights of a model made by New, in floats; a multiple of 16
+	Data  kernel.Matrix // its numbers, in the order of Shape
+
+	vector *[]float32     // the field of the model that shows Data, if it is a vector
+	matrix *kernel.Matrix // or a matrix
+}
+
+// Len is how many numbers a tensor has.
+func (t *Tensor) Len() int {
+	n := 1
+	for _, s := range t.Shape {
+		n *= s
+	}
+	return n
+}
+
+// bind makes w the tensor's numbers; those of a vector must be float32.
+func (t *Tensor) bind(w kernel.Matrix) {
+	t.Data = w
+	if t.matrix != nil {
+		*t.matrix = w
+		return
+	}
+	*t.vector = w.F32
 }
 
 // New returns a model of c's shape whose weights are all zero.
 func New(c Config) (*Model, error) {
-	if err := c.Check(); err != nil {
+	m, total, err := layout(c)
+	if err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, Layers: make([]Layer, c.Layers)}
-	var total int
-	add := func(dst *[]float32, name string, shape ...int) {
-		n := 1
-		for _, s := range shape {
-			n *= s
-		}
-		m.tensors = append(m.tensors, Tensor{Name: name, Shape: shape, Off: total})
-		total += (n + 15) &^ 15
-	}
-	var views []*[]float32
-	each := func(dst *[]float32, name string, shape ...int) {
-		add(dst, name, shape...)
-		views = append(views, dst)
-	}
-	d, ch, dc, s := c.Width, c.Channels, c.Width/c.Channels, c.Sections
-	each(&m.Embed, "embed", sense.Symbols, d)
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		p := fmt.Sprintf("layers.%d.", i)
-		each(&l.Norm1, p+"norm1", d)
-		if !c.Plain {
-			each(&l.Shift, p+"shift", 4, d)
-		}
-		each(&l.U, p+"mix.u", ch, dc, dc)
-		each(&l.V, p+"mix.v", ch, dc, dc)
-		each(&l.F, p+"mix.f", ch, dc, dc)
-		each(&l.E, p+"mix.e", ch, dc, dc)
-		if c.MixOut {
-			each(&l.Out, p+"mix.out", d, d)
-		}
-		each(&l.Norm2, p+"norm2", d)
-		each(&l.Query, p+"query", d, c.KeyRank)
-		each(&l.Keys, p+"keys", s, c.KeyRank)
-		each(&l.Bias, p+"bias", s)
-		each(&l.Sections, p+"sections", s, 3*c.Neurons, d)
-	}
-	each(&m.Norm, "norm", d)
-	each(&m.Head, "head", sense.Symbols, d)
-
 	m.Weights = kernel.Aligned(total)
 	for i := range m.tensors {
 		t := &m.tensors[i]
-		n := 1
-		for _, s := range t.Shape {
-			n *= s
-		}
-		t.Data = m.Weights[t.Off : t.Off+n : t.Off+n]
-		*views[i] = t.Data
+		t.bind(kernel.F32(m.Weights[t.Off : t.Off+t.Len() : t.Off+t.Len()]))
 	}
+	return m, nil
+}
+
+// layout returns a model of c's shape without weights, and how many floats they take.
+func layout(c Config) (m *Model, total int, err error) {
+	if err := c.Check(); err != nil {
+		return nil, 0, err
+	}
+	m = &Model{Config: c, Layers: make([]Layer, c.Layers)}
+	add := func(t Tensor, name string, shape ...int) {
+		t.Name, t.Shape, t.Off = name, shape, total
+		m.tensors = append(m.tensors, t)
+		total += (t.Len() + 15) &^ 15
+	}
+	vector := func(dst *[]float32, name string, shape ...int) { add(Tensor{vector: dst}, name, shape...) }
+	matrix := func(dst *kernel.Matrix, name string, shape ...int) { add(Tensor{matrix: dst}, name, shape...) }
+	d, ch, dc, s := c.Width, c.Channels, c.Width/c.Channels, c.Sections
+	matrix(&m.Embed, "embed", sense.Symbols, d)
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		p := fmt.Sprintf("layers.%d.", i)
+		vector(&l.Norm1, p+"norm1", d)
+		if !c.Plain {
+			vector(&l.Shift, p+"shift", 4, d)
+		}
+		matrix(&l.U, p+"mix.u", ch, dc, dc)
+		matrix(&l.V, p+"mix.v", ch, dc, dc)
+		matrix(&l.F, p+"mix.f", ch, dc, dc)
+		matrix(&l.E, p+"mix.e", ch, dc, dc)
+		if c.MixOut {
+			matrix(&l.Out, p+"mix.out", d, d)
+		}
+		vector(&l.Norm2, p+"norm2", d)
+		matrix(&l.Query, p+"query", d, c.KeyRank)
+		matrix(&l.Keys, p+"keys", s, c.KeyRank)
+		vector(&l.Bias, p+"bias", s)
+		matrix(&l.Sections, p+"sections", s, 3*c.Neurons, d)
+	}
+	vector(&m.Norm, "norm", d)
+	matrix(&m.Head, "head", sense.Symbols, d)
 	for i := range ch {
 		m.gamma = append(m.gamma, c.slope(i))
 		m.alpha = append(m.alpha, c.decay(i))
 	}
-	return m, nil
+	return m, total, nil
+}
+
+// Thaw returns a copy of the base of m, without its banks, whose weights are float32 and may be trained.
+func (m *Model) Thaw() *Model {
+	c, err := New(m.Config)
+	if err != nil {
+		panic("model: a model of a shape that is none: " + err.Error())
+	}
+	for i, t := range m.tensors {
+		t.Data.Read(c.tensors[i].Data.F32, 0)
+	}
+	c.Background = m.Background
+	return c
 }
 
 // Tensors lists the parts of the weights in the order of their offsets. The caller does not write it.
@@ -138,12 +173,12 @@ func (m *Model) Tensors() []Tensor { return m.tensors }
 func (m *Model) Parameters() int {
 	n := 0
 	for _, t := range m.tensors {
-		n += len(t.Data)
+		n += t.Len()
 	}
 	return n
 }
 
-// Init draws fresh weights from r. Residual branches start small, so that a deep model starts as a
+// Init draws fresh weights for a model made by New from r. Residual branches start small, so that a deep model starts as a
 // shallow one.
 func (m *Model) Init(r *rand.Rand) {
 	normal := func(w []float32, std float64) {
@@ -158,7 +193,7 @@ func (m *Model) Init(r *rand.Rand) {
 	}
 	c := m.Config
 	d, dc := float64(c.Width), c.Width/c.Channels
-	normal(m.Embed, 0.7)
+	normal(m.Embed.F32, 0.7)
 	for i := range m.Layers {
 		l := &m.Layers[i]
 		fill(l.Norm1, 1)
@@ -167,22 +202,22 @@ func (m *Model) Init(r *rand.Rand) {
 			// A ramp inside each channel: some features look back, some do not.
 			l.Shift[j] = (float32(j%dc) + 0.5) / float32(dc)
 		}
-		for _, w := range [][]float32{l.U, l.V, l.F, l.E} {
-			normal(w, 1/math.Sqrt(float64(dc)))
+		for _, w := range []kernel.Matrix{l.U, l.V, l.F, l.E} {
+			normal(w.F32, 1/math.Sqrt(float64(dc)))
 		}
-		normal(l.Out, 1/math.Sqrt(d))
-		normal(l.Query, 1/math.Sqrt(d))
-		normal(l.Keys, 1)
+		normal(l.Out.F32, 1/math.Sqrt(d))
+		normal(l.Query.F32, 1/math.Sqrt(d))
+		normal(l.Keys.F32, 1)
 		fill(l.Bias, 0)
 		n := c.Neurons * c.Width
 		for s := range c.Sections {
-			w := l.Sections[s*3*n : (s+1)*3*n]
+			w := l.Sections.F32[s*3*n : (s+1)*3*n]
 			normal(w[:2*n], 1/math.Sqrt(d))
 			normal(w[2*n:], 0.5/math.Sqrt(float64(c.Neurons*c.Active*c.Layers)))
 		}
 	}
 	fill(m.Norm, 1)
-	normal(m.Head, 0.3/math.Sqrt(d))
+	normal(m.Head.F32, 0.3/math.Sqrt(d))
 }
 
 // WithBanks returns a model that shares m's base and has exactly these banks.
@@ -197,16 +232,21 @@ func (m *Model) WithBanks(banks ...*Bank) *Model {
 func (m *Model) Fingerprint() [32]byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "yan model v1\n%+v\n", m.Config)
-	var buf [4096]byte
-	n := 0
-	for _, w := range m.Weights {
-		binary.LittleEndian.PutUint32(buf[n:], math.Float32bits(w))
-		if n += 4; n == len(buf) {
-			h.Write(buf[:])
-			n = 0
+	var numbers [1024]float32
+	var buf [4 * len(numbers)]byte
+	for _, t := range m.tensors {
+		end := (t.Len() + 15) &^ 15 // with the zeros that fill the last cache line
+		for at := 0; at < end; at += len(numbers) {
+			part := numbers[:min(len(numbers), end-at)]
+			known := max(min(len(part), t.Len()-at), 0)
+			t.Data.Read(part[:known], at)
+			clear(part[known:])
+			for i, w := range part {
+				binary.LittleEndian.PutUint32(buf[4*i:], math.Float32bits(w))
+			}
+			h.Write(buf[:4*len(part)])
 		}
 	}
-	h.Write(buf[:n])
 	return [32]byte(h.Sum(nil))
 }
 

@@ -78,7 +78,7 @@ func (g *Grad) each(f func(off, end int, w []float32)) {
 			}
 			continue
 		}
-		f(t.Off, t.Off+len(t.Data), t.Data)
+		f(t.Off, t.Off+t.Len(), t.Data.F32)
 	}
 }
 
@@ -147,10 +147,10 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 	}
 
 	// logits = RMSNorm(h) · Headᵀ
-	kernel.Gemm(p.ws, p.dy, d, dlogits, v, 1, m.Head, d, 1, n, d, v, false)
+	kernel.Project(p.ws, p.dy, d, dlogits, v, m.Head, d, 1, n, d, v, false)
 	var dnorm []float32
 	if g.Base != nil {
-		kernel.Gemm(p.ws, g.Base.Head, d, dlogits, 1, v, t.Final, d, 1, v, d, n, true)
+		kernel.Gemm(p.ws, g.Base.Head.F32, d, dlogits, 1, v, t.Final, d, 1, v, d, n, true)
 		dnorm = g.Base.Norm
 	}
 	clear(p.dh)
@@ -169,7 +169,7 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 		p.mixBack(m, i, t, g)
 	}
 	for q, e := range t.In {
-		kernel.Add(g.Base.Embed[int(e.Byte)*d:(int(e.Byte)+1)*d], p.dh[q*d:(q+1)*d])
+		kernel.Add(g.Base.Embed.F32[int(e.Byte)*d:(int(e.Byte)+1)*d], p.dh[q*d:(q+1)*d])
 	}
 }
 
@@ -214,7 +214,7 @@ func (p *Pass) sectionsBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	var touched []bool
 	if g.Base != nil {
 		gl := &g.Base.Layers[i]
-		dsec, dkeys, dquery, touched = gl.Sections, gl.Keys, gl.Query, g.Touched[i]
+		dsec, dkeys, dquery, touched = gl.Sections.F32, gl.Keys.F32, gl.Query.F32, g.Touched[i]
 	}
 	p.poolBack(&lt.Base, l.Sections, dsec, touched, lt.Y, dbr, c.Neurons, s, d)
 
@@ -245,12 +245,12 @@ func (p *Pass) sectionsBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	}
 	kernel.Scale(p.dz, float32(1/math.Sqrt(float64(r))))
 	p.dq = fit(p.dq, n*r)
-	kernel.Gemm(p.ws, p.dq, r, p.dz, s, 1, l.Keys, r, 1, n, r, s, false)
+	kernel.Project(p.ws, p.dq, r, p.dz, s, l.Keys, r, 1, n, r, s, false)
 	if g.Base != nil {
 		kernel.Gemm(p.ws, dkeys, r, p.dz, 1, s, lt.Q, r, 1, s, r, n, true)
 		kernel.Gemm(p.ws, dquery, r, lt.Y, 1, d, p.dq, r, 1, d, r, n, true)
 	}
-	kernel.Gemm(p.ws, p.dy, d, p.dq, r, 1, l.Query, 1, r, n, d, r, true)
+	kernel.Project(p.ws, p.dy, d, p.dq, r, l.Query, 1, r, n, d, r, true)
 
 	for b, bank := range m.Banks {
 		bl := &bank.Layers[i]
@@ -273,7 +273,7 @@ func (p *Pass) sectionsBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 
 // poolBack is the derivative of the computed sections of one pool: it adds to dy and dsec, and leaves
 // in p.dgate, for each route by event, how the loss moves with its gate.
-func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []bool, y, dbr []float32, neurons, sections, d int) {
+func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32, touched []bool, y, dbr []float32, neurons, sections, d int) {
 	p.dgate = fit(p.dgate, rt.Len())
 	size := 3 * neurons * d
 	for s := range sections {
@@ -282,8 +282,8 @@ func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []boo
 			continue
 		}
 		rows := to - from
-		w13 := weights[s*size : s*size+2*neurons*d]
-		w2 := weights[s*size+2*neurons*d : (s+1)*size]
+		w13 := weights.Slice(s*size, s*size+2*neurons*d)
+		w2 := weights.Slice(s*size+2*neurons*d, (s+1)*size)
 		p.gather, p.delta = fit(p.gather, rows*d), fit(p.delta, rows*d)
 		for q := range rows {
 			e := int(rt.Tok[from+q])
@@ -294,7 +294,7 @@ func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []boo
 		p.dact = fit(p.dact, rows*2*neurons)
 		p.sig = fit(p.sig, rows*2*neurons)
 		kernel.Sigmoid(p.sig, rt.Act[from*2*neurons:to*2*neurons]) // that of W3·y is not needed, but costs less than leaving it out
-		kernel.Gemm(p.ws, p.dhid, neurons, p.delta, d, 1, w2, 1, d, rows, neurons, d, false)
+		kernel.Project(p.ws, p.dhid, neurons, p.delta, d, w2, 1, d, rows, neurons, d, false)
 		for q := range rows {
 			k := rt.Ref[from+q]
 			gate := rt.Gate[k]
@@ -320,7 +320,7 @@ func (p *Pass) poolBack(rt *model.Routes, weights, dsec []float32, touched []boo
 			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, d, 1, neurons, d, rows, true)
 			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, d, 1, 2*neurons, d, rows, true)
 		}
-		kernel.Gemm(p.ws, p.delta, d, p.dact, 2*neurons, 1, w13, d, 1, rows, d, 2*neurons, false)
+		kernel.Project(p.ws, p.delta, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, false)
 		for q := range rows {
 			e := int(rt.Tok[from+q])
 			kernel.Add(p.dy[e*d:(e+1)*d], p.delta[q*d:(q+1)*d])
@@ -334,7 +334,7 @@ func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Rou
 	if gb != nil {
 		dsec = gb.Sections
 	}
-	p.poolBack(rt, bl.Sections, dsec, nil, y, dbr, bank.Neurons, bank.Sections, d)
+	p.poolBack(rt, kernel.F32(bl.Sections), dsec, nil, y, dbr, bank.Neurons, bank.Sections, d)
 
 	// gate = mag·p with p = sparsemax(u): du = dp − mean of dp over the support.
 	sb := bank.Sections
@@ -358,7 +358,7 @@ func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Rou
 	if gb != nil {
 		kernel.Gemm(p.ws, gb.Keys, d, p.dz, 1, sb, y, d, 1, sb, d, n, true)
 	}
-	kernel.Gemm(p.ws, p.dy, d, p.dz, sb, 1, bl.Keys, d, 1, n, d, sb, true)
+	kernel.Project(p.ws, p.dy, d, p.dz, sb, kernel.F32(bl.Keys), d, 1, n, d, sb, true)
 }
 
 // mixBack takes dh from behind layer i's mixer to before it (yan-model.md §2, backward).
@@ -375,9 +375,9 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	dm := p.branchBack(p.dh, lt.Mask1)
 	if c.MixOut {
 		if gl != nil {
-			kernel.Gemm(p.ws, gl.Out, d, lt.Mixed, 1, d, dm, d, 1, d, d, n, true)
+			kernel.Gemm(p.ws, gl.Out.F32, d, lt.Mixed, 1, d, dm, d, 1, d, d, n, true)
 		}
-		kernel.Gemm(p.ws, p.dy, d, dm, d, 1, l.Out, 1, d, n, d, d, false)
+		kernel.Project(p.ws, p.dy, d, dm, d, l.Out, 1, d, n, d, d, false)
 		dm = p.dy
 	}
 
@@ -406,15 +406,15 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 
 	for k := range ch {
 		o, w := k*dc, k*dc*dc
-		back := func(dx, dy, weights, dweights, x []float32) {
-			kernel.Gemm(p.ws, dx[o:], d, dy[o:], d, 1, weights[w:w+dc*dc], 1, dc, n, dc, dc, false)
+		back := func(dx, dy []float32, weights kernel.Matrix, dweights, x []float32) {
+			kernel.Project(p.ws, dx[o:], d, dy[o:], d, weights.Slice(w, w+dc*dc), 1, dc, n, dc, dc, false)
 			if dweights != nil {
 				kernel.Gemm(p.ws, dweights[w:w+dc*dc], dc, x[o:], 1, d, dy[o:], d, 1, dc, dc, n, true)
 			}
 		}
 		var gu, gv, gf, ge []float32
 		if gl != nil {
-			gu, gv, gf, ge = gl.U, gl.V, gl.F, gl.E
+			gu, gv, gf, ge = gl.U.F32, gl.V.F32, gl.F.F32, gl.E.F32
 		}
 		back(p.dxu, p.du, l.U, gu, lt.XU)
 		back(p.dxs, p.dv, l.V, gv, lt.XS)

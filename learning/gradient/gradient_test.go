@@ -95,7 +95,7 @@ func TestBackwardAgainstFiniteDifferences(t *testing.T) {
 				if hasSuffix(tensor.Name, ".bias") {
 					continue // moved by the controller, not by gradients
 				}
-				compare(t, m, in, 0, tensor.Name, tensor.Data, g.Base.Tensors()[i].Data)
+				compare(t, m, in, 0, tensor.Name, tensor.Data.F32, g.Base.Tensors()[i].Data.F32)
 			}
 			compare(t, m, in, 0, "bank", m.Banks[0].Weights, gb.Weights)
 		})
@@ -157,7 +157,7 @@ func TestUntouchedSections(t *testing.T) {
 	for i := range m.Layers {
 		for s, on := range g.Touched[i] {
 			var sum float64
-			for _, v := range g.Base.Layers[i].Sections[s*size : (s+1)*size] {
+			for _, v := range g.Base.Layers[i].Sections.F32[s*size : (s+1)*size] {
 				sum += math.Abs(float64(v))
 			}
 			if on != (sum > 0) {
@@ -227,7 +227,7 @@ func TestTraceIsBackpropagationThroughTimeInTheTopLayer(t *testing.T) {
 	}
 	apart := func(layer int) (worst float64) {
 		a, b := &full.Base.Layers[layer], &steps.Base.Layers[layer]
-		for _, p := range [][2][]float32{{a.U, b.U}, {a.V, b.V}, {a.F, b.F}, {a.E, b.E}} {
+		for _, p := range [][2][]float32{{a.U.F32, b.U.F32}, {a.V.F32, b.V.F32}, {a.F.F32, b.F.F32}, {a.E.F32, b.E.F32}} {
 			var diff, norm float64
 			for i := range p[0] {
 				diff += math.Pow(float64(p[0][i]-p[1][i]), 2)

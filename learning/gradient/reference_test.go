@@ -90,7 +90,7 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 	for t := 0; t+1 < len(stream); t++ {
 		h := make([]float64, d)
 		for j := range d {
-			h[j] = at(m.Embed, int(stream[t].Byte)*d+j)
+			h[j] = at(m.Embed.F32, int(stream[t].Byte)*d+j)
 		}
 		for i := range m.Layers {
 			l, st := &m.Layers[i], &states[i]
@@ -110,7 +110,7 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 			if t == 0 {
 				xs, xd = in[1], in[3]
 			}
-			u, v, f, e := block(in[0], l.U), block(xs, l.V), block(in[2], l.F), block(xd, l.E)
+			u, v, f, e := block(in[0], l.U.F32), block(xs, l.V.F32), block(in[2], l.F.F32), block(xd, l.E.F32)
 			mixed := make([]float64, d)
 			for k := range ch {
 				ne := norm(e[k*dc:(k+1)*dc], nil, 1e-20)
@@ -129,7 +129,7 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 					continue
 				}
 				for k := range d {
-					h[j] += mixed[k] * at(l.Out, k*d+j)
+					h[j] += mixed[k] * at(l.Out.F32, k*d+j)
 				}
 			}
 
@@ -137,20 +137,20 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 			q := make([]float64, c.KeyRank)
 			for a := range d {
 				for b := range q {
-					q[b] += y[a] * at(l.Query, a*c.KeyRank+b)
+					q[b] += y[a] * at(l.Query.F32, a*c.KeyRank+b)
 				}
 			}
 			z := make([]float64, c.Sections)
 			for s := range z {
 				for b := range q {
-					z[s] += q[b] * at(l.Keys, s*c.KeyRank+b)
+					z[s] += q[b] * at(l.Keys.F32, s*c.KeyRank+b)
 				}
 				z[s] = z[s]/math.Sqrt(float64(c.KeyRank)) + at(l.Bias, s)
 			}
 			floor := float64(c.Alpha) * sparsemax(z)
 			for s, v := range z {
 				if v > floor {
-					pool(h, y, l.Sections, s, c.Neurons, v-floor)
+					pool(h, y, l.Sections.F32, s, c.Neurons, v-floor)
 				}
 			}
 			for _, b := range m.Banks {
@@ -181,7 +181,7 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 		top := math.Inf(-1)
 		for s := range logits {
 			for j := range d {
-				logits[s] += final[j] * at(m.Head, s*d+j)
+				logits[s] += final[j] * at(m.Head.F32, s*d+j)
 			}
 			top = max(top, logits[s])
 		}

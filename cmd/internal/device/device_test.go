@@ -13,7 +13,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
@@ -111,11 +110,8 @@ func TestHomeStandsOnItsBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	shut(t, d)
-	m, err := model.Load(file.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Head[3] += 0.5
+	m := base.Pocket().Thaw()
+	m.Head.F32[3] += 0.5
 	if _, err = Open(Options{Home: home, Model: m}); err == nil || !strings.Contains(err.Error(), "start with --model "+name) {
 		t.Errorf("another base: %v", err)
 	}

@@ -1,0 +1,56 @@
+// Command neon writes the arm64 assembly of package kernel and the Go declarations that go with it.
+//
+// It asks for nothing that ARMv8.0 does not have, so the code runs on every 64-bit Arm processor.
+package main
+
+import (
+	"flag"
+	"log"
+	"os"
+)
+
+func main() {
+	text := flag.String("out", "", "file for the assembly")
+	stubs := flag.String("stubs", "", "file for the Go declarations")
+	pkg := flag.String("pkg", "kernel", "package of the declarations")
+	flag.Parse()
+
+	var p program
+	for rows := 1; rows <= 8; rows++ {
+		p.gemm(rows)
+	}
+	p.gemmTN(4)
+	p.gemmTN(8)
+	for rows := 1; rows <= 4; rows++ {
+		p.gemmNT(rows)
+	}
+	p.packT()
+	p.gemvHalf()
+	for _, rows := range []int{8, 1} {
+		p.gemvT(rows, false)
+		p.gemvT(rows, true)
+	}
+	p.widen()
+	p.dot()
+	p.axpy()
+	p.add()
+	p.mul()
+	p.mulAdd()
+	p.scale()
+	p.mulScale()
+	p.mulScaleBy()
+	p.max()
+	p.exp()
+	p.sigmoid()
+	p.silu()
+	p.expSum()
+	p.adam()
+	p.decayScan()
+	p.decayScanBack()
+
+	for name, content := range map[string]string{*text: p.assembly(), *stubs: p.declarations(*pkg)} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			log.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,501 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// gemvHalf computes y = W·x for 4·rows4 rows of W, four at a time, and fetches as many bytes as it reads from ahead on.
+func (p *program) gemvHalf() {
+	p.text("gemvHalf128", "rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr", "")
+	rows, top, ldw, y, ahead := p.load("rows4"), p.load("w"), p.load("ldw"), p.load("y"), p.load("ahead")
+	n, x, row := p.ptr(), p.ptr(), p.rows(4)
+	sums, zero := p.vectors(8), p.zeros(1)[0]
+	p.label("rows")
+	p.mov(row[0], top)
+	p.below(row, ldw)
+	p.reload("n", n)
+	p.reload("x", x)
+	p.clear(sums)
+	p.loop("k", walk{n, []ptr{x}, row}, 2, func(u int, single bool) {
+		v := p.vec()
+		p.read(v, x, 16*u, single)
+		for i, r := range row {
+			p.fma(sums[4*u+i], p.readHalf(r, 8*u, single, zero), v)
+		}
+		if u == 1 {
+			p.fetch(ahead, 64)
+		}
+	})
+	for i := range 4 {
+		p.three("fadd", sums[i], sums[i], sums[4+i])
+	}
+	p.fourSums(sums)
+	p.write(sums[0], y, 0, false)
+	p.advance(y, 16)
+	p.emit("ADD %v<<2, %v", ldw, top)
+	p.next(rows, "rows")
+	p.ret()
+}
+
+// readHalf loads four bfloat16, or one, and widens them: each is the upper half of a float32.
+func (p *program) readHalf(from ptr, off int, single bool, zero vec) vec {
+	v := p.vec()
+	if single {
+		p.scope(func() {
+			r := p.ptr()
+			p.emit("MOVHU %d(%v), %v", off, from, r)
+			p.emit("LSL $16, %v", r)
+			p.emit("FMOVS %v, %s", r, v.f())
+		})
+		return v
+	}
+	p.emit("FMOVD %d(%v), %s", off, from, v.f())
+	p.emit("VZIP1 %v.H8, %v.H8, %v.H8", v, zero, v)
+	return v
+}
+
+// widen computes dst = src.
+func (p *program) widen() {
+	p.text("widen128", "n int, src *uint16, dst *float32", "")
+	n, src, dst := p.load("n"), p.load("src"), p.load("dst")
+	zero := p.zeros(1)[0]
+	p.loop("k", walk{n, []ptr{dst}, []ptr{src}}, 4, func(u int, single bool) {
+		p.write(p.readHalf(src, 8*u, single, zero), dst, 16*u, single)
+	})
+	p.ret()
+}
+
+// gemvT adds Σ x[r]·W[r] to y over rows·groups rows, n columns, and fetches as many bytes as it reads from ahead on. W
+// is of float32 or of bfloat16.
+func (p *program) gemvT(rows int, half bool) {
+	name, kind := "gemvT", "float32"
+	if half {
+		name, kind = "gemvTHalf", "uint16"
+	}
+	p.text(fmt.Sprintf("%s128x%d", name, rows), "groups, n int, w *"+kind+", ldw int, x, y *float32, ahead uintptr", "")
+	groups, top, ldw, x, ahead := p.load("groups"), p.load("w"), p.load("ldw"), p.load("x"), p.load("ahead")
+	n, y, row := p.ptr(), p.ptr(), p.rows(rows)
+	zero := p.zeros(1)[0]
+	xs := [2]vec{p.vec(), p.vec()}
+	p.label("rows")
+	if rows == 1 {
+		p.read(xs[0], x, 0, true)
+	} else {
+		p.readPair(xs, x)
+	}
+	p.mov(row[0], top)
+	p.below(row, ldw)
+	p.reload("n", n)
+	p.reload("y", y)
+	w := walk{n: n, floats: append([]ptr{y}, row...)}
+	if half {
+		w = walk{n: n, floats: []ptr{y}, halves: row}
+	}
+	p.loop("k", w, 2, func(u int, single bool) {
+		sum := p.vec()
+		p.read(sum, y, 16*u, single)
+		for i, r := range row {
+			v := zero
+			if half {
+				v = p.readHalf(r, 8*u, single, zero)
+			} else {
+				v = p.vec()
+				p.read(v, r, 16*u, single)
+			}
+			p.by("fmla", sum, v, lane{xs[i/4], i % 4})
+		}
+		p.write(sum, y, 16*u, single)
+		if u == 1 && rows > 1 {
+			p.fetch(ahead, map[bool]int{false: 32, true: 16}[half]*rows)
+		}
+	})
+	p.advance(x, 4*rows)
+	if rows > 1 {
+		p.emit("ADD %v<<3, %v", ldw, top)
+	} else {
+		p.add1(top, top, ldw)
+	}
+	p.next(groups, "rows")
+	p.ret()
+}
+
+func (p *program) dot() {
+	p.text("dot128", "n int, x, y *float32", "float32")
+	n, x, y := p.load("n"), p.load("x"), p.load("y")
+	sums := p.zeros(4)
+	p.loop("k", walk{n: n, floats: []ptr{x, y}}, len(sums), func(u int, single bool) {
+		v, w := p.vec(), p.vec()
+		p.read(v, x, 16*u, single)
+		p.read(w, y, 16*u, single)
+		p.fma(sums[u], v, w)
+	})
+	p.foldInto("fadd", sums)
+	p.sumLanes(sums[0])
+	p.retScalar(sums[0])
+}
+
+// each emits a function that computes y from the vectors at x, one after the other, and from y itself if that is
+// among them. setup takes what stays in registers.
+func (p *program) each(name, parameters string, setup func(), x []string, f func(x []vec) vec) {
+	p.text(name, "n int, "+parameters, "")
+	n, y := p.load("n"), p.load("y")
+	setup()
+	w := walk{n: n, floats: []ptr{y}}
+	from := make([]ptr, len(x))
+	for i, param := range x {
+		from[i] = y
+		if param != "y" {
+			from[i] = p.load(param)
+			w.floats = append(w.floats, from[i])
+		}
+	}
+	p.loop("k", w, 4, func(u int, single bool) {
+		vs := p.vectors(len(from))
+		for i, r := range from {
+			p.read(vs[i], r, 16*u, single)
+		}
+		p.write(f(vs), y, 16*u, single)
+	})
+	p.ret()
+}
+
+func (p *program) axpy() {
+	var a lane
+	p.each("axpy128", "a float32, x, y *float32", func() { a = p.scalar("a") }, []string{"y", "x"}, func(x []vec) vec {
+		p.by("fmla", x[0], x[1], a)
+		return x[0]
+	})
+}
+
+func (p *program) add() {
+	p.each("add128", "x, y *float32", func() {}, []string{"y", "x"}, func(x []vec) vec {
+		p.three("fadd", x[0], x[0], x[1])
+		return x[0]
+	})
+}
+
+func (p *program) mul() {
+	p.each("mul128", "a, b, y *float32", func() {}, []string{"a", "b"}, func(x []vec) vec {
+		p.three("fmul", x[0], x[0], x[1])
+		return x[0]
+	})
+}
+
+func (p *program) mulAdd() {
+	p.each("mulAdd128", "a, b, y *float32", func() {}, []string{"y", "a", "b"}, func(x []vec) vec {
+		p.fma(x[0], x[1], x[2])
+		return x[0]
+	})
+}
+
+func (p *program) scale() {
+	var a lane
+	p.each("scale128", "a float32, y *float32", func() { a = p.scalar("a") }, []string{"y"}, func(x []vec) vec {
+		p.by("fmul", x[0], x[0], a)
+		return x[0]
+	})
+}
+
+// mulScale computes y = x·a.
+func (p *program) mulScale() {
+	var a lane
+	p.each("mulScale128", "a float32, x, y *float32", func() { a = p.scalar("a") }, []string{"x"}, func(x []vec) vec {
+		p.by("fmul", x[0], x[0], a)
+		return x[0]
+	})
+}
+
+// mulScaleBy computes y = x·a·b with a scalar a and a vector b.
+func (p *program) mulScaleBy() {
+	var a lane
+	p.each("mulScaleBy128", "a float32, x, b, y *float32", func() { a = p.scalar("a") }, []string{"x", "b"}, func(x []vec) vec {
+		p.by("fmul", x[0], x[0], a)
+		p.three("fmul", x[0], x[0], x[1])
+		return x[0]
+	})
+}
+
+func (p *program) max() {
+	p.text("max128", "n int, x *float32", "float32")
+	n, x := p.load("n"), p.load("x")
+	tops := make([]vec, 4)
+	for i := range tops {
+		tops[i] = p.constant(float32(math.Inf(-1)))
+	}
+	p.loop("k", walk{n: n, floats: []ptr{x}}, len(tops), func(u int, single bool) {
+		v := p.vec()
+		if single { // a zero beside it could be larger
+			p.emit("VLD1R (%v), [%v.S4]", x, v)
+		} else {
+			p.read(v, x, 16*u, false)
+		}
+		p.three("fmax", tops[u], tops[u], v)
+	})
+	p.foldInto("fmax", tops)
+	p.three("fmaxp", tops[0], tops[0], tops[0])
+	p.three("fmaxp", tops[0], tops[0], tops[0])
+	p.retScalar(tops[0])
+}
+
+// exponential holds the constants of exp: those that instructions take as a lane in tables, the others spread.
+type exponential struct {
+	p                   *program
+	high, low, inf, one vec
+	poly                [6]lane
+	log2, ln2a, ln2b    lane
+}
+
+// The exponential is the one that generic.go describes.
+const (
+	expHigh, expLow  = 88.72283, -87.33654
+	expLog2          = 1.44269504088896341
+	expLn2a, expLn2b = 0.693359375, -2.12194440e-4
+)
+
+var expPoly = [6]float32{
+	1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+}
+
+func (p *program) exponential() exponential {
+	c := expPoly
+	t := [3]vec{
+		p.table([4]float32{c[0], c[1], c[2], c[3]}),
+		p.table([4]float32{c[4], c[5], expLog2, expLn2a}),
+		p.table([4]float32{expLn2b}),
+	}
+	e := exponential{
+		p: p, high: p.constant(expHigh), low: p.constant(expLow), inf: p.constant(float32(math.Inf(1))), one: p.constant(1),
+		log2: lane{t[1], 2}, ln2a: lane{t[1], 3}, ln2b: lane{t[2], 0},
+	}
+	for i := range e.poly {
+		e.poly[i] = lane{t[i/4], i % 4}
+	}
+	return e
+}
+
+// of returns exp x and spends x. A NaN stays one: neither comparison holds for it, and fmin and fmax pass it on.
+func (e exponential) of(x vec) vec {
+	p := e.p
+	over, under, n, y, t := p.vec(), p.vec(), p.vec(), p.vec(), p.vec()
+	p.three("fcmgt", over, x, e.high)
+	p.three("fcmgt", under, e.low, x)
+	p.three("fmin", x, x, e.high)
+	p.three("fmax", x, x, e.low)
+	p.by("fmul", n, x, e.log2)
+	p.two("frintn", n, n)
+	p.by("fmls", x, n, e.ln2a)
+	p.by("fmls", x, n, e.ln2b)
+	p.dup(y, e.poly[1])
+	p.by("fmla", y, x, e.poly[0])
+	for _, c := range e.poly[2:] {
+		p.dup(t, c)
+		p.fma(t, y, x)
+		y, t = t, y
+	}
+	p.three("fmul", t, x, x)
+	p.three("fadd", x, x, e.one)
+	p.fma(x, y, t) // y·x² + (x + 1)
+	p.two("fcvtns", n, n)
+	p.emit("VSHL $23, %v.S4, %v.S4", n, n)
+	p.emit("VADD %v.S4, %v.S4, %v.S4", n, x, x)
+	p.emit("VBIT %v.B16, %v.B16, %v.B16", over, e.inf, x)
+	p.three("bic", x, x, under)
+	return x
+}
+
+// onePlusExpNeg returns 1 + exp(-x) and leaves x alone.
+func (e exponential) onePlusExpNeg(x vec) vec {
+	neg := e.p.vec()
+	e.p.two("fneg", neg, x)
+	y := e.of(neg)
+	e.p.three("fadd", y, y, e.one)
+	return y
+}
+
+// unary emits a function of x alone. It takes many registers, so only two vectors are under way at once.
+func (p *program) unary(name string, setup func(), f func(x vec) vec) {
+	p.text(name, "n int, x, y *float32", "")
+	n, x, y := p.load("n"), p.load("x"), p.load("y")
+	setup()
+	p.loop("k", walk{n: n, floats: []ptr{x, y}}, 2, func(u int, single bool) {
+		v := p.vec()
+		p.read(v, x, 16*u, single)
+		p.write(f(v), y, 16*u, single)
+	})
+	p.ret()
+}
+
+func (p *program) exp() {
+	var e exponential
+	p.unary("exp128", func() { e = p.exponential() }, func(x vec) vec { return e.of(x) })
+}
+
+func (p *program) sigmoid() {
+	var e exponential
+	p.unary("sigmoid128", func() { e = p.exponential() }, func(x vec) vec {
+		d := e.onePlusExpNeg(x)
+		p.three("fdiv", d, e.one, d)
+		return d
+	})
+}
+
+func (p *program) silu() {
+	var e exponential
+	var least vec
+	setup := func() {
+		e = p.exponential()
+		least = p.constant(-math.MaxFloat32)
+	}
+	p.unary("silu128", setup, func(x vec) vec {
+		p.three("fmax", x, x, least) // of -Inf the limit, 0, and not NaN
+		d := e.onePlusExpNeg(x)
+		p.three("fdiv", x, x, d)
+		return x
+	})
+}
+
+// expSum computes x = exp(x-shift) in place and returns the sum.
+func (p *program) expSum() {
+	p.text("expSum128", "n int, x *float32, shift float32", "float32")
+	n, x := p.load("n"), p.load("x")
+	shift := p.spreadScalar("shift")
+	e := p.exponential()
+	first := p.table([4]float32{math.Float32frombits(math.MaxUint32)})
+	sums := p.zeros(2)
+	p.loop("k", walk{n: n, floats: []ptr{x}}, len(sums), func(u int, single bool) {
+		v := p.vec()
+		p.read(v, x, 16*u, single)
+		p.three("fsub", v, v, shift)
+		v = e.of(v)
+		p.write(v, x, 16*u, single)
+		if single {
+			p.emit("VAND %v.B16, %v.B16, %v.B16", first, v, v)
+		}
+		p.three("fadd", sums[u], sums[u], v)
+	})
+	p.foldInto("fadd", sums)
+	p.sumLanes(sums[0])
+	p.retScalar(sums[0])
+}
+
+// adam takes c = rate, β1, 1-β1, β2, 1-β2, decay, 1/(1-β2ᵗ), ε, with 1/(1-β1ᵗ) already in the rate.
+func (p *program) adam() {
+	p.text("adam128", "n int, p, grad, m, v *float32, c *[8]float32", "")
+	n, param, grad, m, v, c := p.load("n"), p.load("p"), p.load("grad"), p.load("m"), p.load("v"), p.load("c")
+	k := [2]vec{p.vec(), p.vec()}
+	p.readPair(k, c)
+	rate, beta1, keep1, beta2 := lane{k[0], 0}, lane{k[0], 1}, lane{k[0], 2}, lane{k[0], 3}
+	keep2, decay, corr2 := lane{k[1], 0}, lane{k[1], 1}, lane{k[1], 2}
+	eps := p.vec()
+	p.dup(eps, lane{k[1], 3})
+	p.loop("k", walk{n: n, floats: []ptr{param, grad, m, v}}, 2, func(u int, single bool) {
+		g, m1, m2, old := p.vec(), p.vec(), p.vec(), p.vec()
+		first, second := p.vec(), p.vec()
+		p.read(g, grad, 16*u, single)
+		p.read(m1, m, 16*u, single)
+		p.read(m2, v, 16*u, single)
+		p.read(old, param, 16*u, single)
+		p.by("fmul", first, m1, beta1)
+		p.by("fmul", second, m2, beta2)
+		p.by("fmla", first, g, keep1)
+		p.three("fmul", g, g, g)
+		p.by("fmla", second, g, keep2)
+		p.write(first, m, 16*u, single)
+		p.write(second, v, 16*u, single)
+		p.by("fmul", second, second, corr2)
+		p.two("fsqrt", second, second)
+		p.three("fadd", second, second, eps)
+		p.by("fmul", first, first, rate)
+		p.three("fdiv", first, first, second)
+		p.by("fmls", old, old, decay)
+		p.three("fsub", old, old, first)
+		p.write(old, param, 16*u, single)
+	})
+	p.ret()
+}
+
+// columns runs body for blocks of four vectors, then one, then float by float of the d columns at the pointers. body
+// walks all rows of its block, with pointers of its own.
+func (p *program) columns(w walk, body func(label string, vectors int, single bool)) {
+	block := func(label string, vectors int, single bool, by, elements int, next string) {
+		p.label(label)
+		p.scope(func() { body(label+"_rows", vectors, single) })
+		p.move(w, elements)
+		p.countdown(w.n, by, next)
+	}
+	p.emit("SUBS $16, %v, %v", w.n, w.n)
+	p.emit("BLT some")
+	block("four", 4, false, 16, 16, "four")
+	p.label("some")
+	p.emit("ADDS $12, %v, %v", w.n, w.n)
+	p.emit("BLT few")
+	block("one", 1, false, 4, 4, "one")
+	p.label("few")
+	p.emit("ADDS $3, %v, %v", w.n, w.n)
+	p.emit("BLT done")
+	block("last", 1, true, 1, 1, "last")
+	p.label("done")
+}
+
+// decayScan keeps the state of up to four vectors of columns in registers and walks all rows: out = s, s = α·(s+x).
+func (p *program) decayScan() {
+	p.text("decayScan128", "rows, d int, out, x *float32, ld int, state *float32, alpha float32", "")
+	d, out, x, ld, state := p.load("d"), p.load("out"), p.load("x"), p.load("ld"), p.load("state")
+	alpha := p.scalar("alpha")
+	p.columns(walk{n: d, floats: []ptr{out, x, state}}, func(label string, vectors int, single bool) {
+		po, px, rows := p.ptr(), p.ptr(), p.load("rows")
+		p.mov(po, out)
+		p.mov(px, x)
+		s, in := p.vectors(vectors), p.vectors(vectors)
+		for j := range s {
+			p.read(s[j], state, 16*j, single)
+		}
+		p.label(label)
+		p.interleave(vectors, func(j int) {
+			p.read(in[j], px, 16*j, single)
+			p.three("fadd", in[j], in[j], s[j])
+			p.write(s[j], po, 16*j, single)
+			p.by("fmul", s[j], in[j], alpha)
+		})
+		p.add1(po, po, ld)
+		p.add1(px, px, ld)
+		p.next(rows, label)
+		for j := range s {
+			p.write(s[j], state, 16*j, single)
+		}
+	})
+	p.ret()
+}
+
+// decayScanBack starts at the last row and walks with a negative ld: μ *= α, dx += μ, μ += dout.
+func (p *program) decayScanBack() {
+	p.text("decayScanBack128", "rows, d int, dx, dout *float32, ld int, mu *float32, alpha float32", "")
+	d, dx, dout, ld, mu := p.load("d"), p.load("dx"), p.load("dout"), p.load("ld"), p.load("mu")
+	alpha := p.scalar("alpha")
+	p.columns(walk{n: d, floats: []ptr{dx, dout, mu}}, func(label string, vectors int, single bool) {
+		px, po, rows := p.ptr(), p.ptr(), p.load("rows")
+		p.mov(px, dx)
+		p.mov(po, dout)
+		u, sum, in := p.vectors(vectors), p.vectors(vectors), p.vectors(vectors)
+		for j := range u {
+			p.read(u[j], mu, 16*j, single)
+		}
+		p.label(label)
+		p.interleave(vectors, func(j int) {
+			p.by("fmul", u[j], u[j], alpha)
+			p.read(sum[j], px, 16*j, single)
+			p.read(in[j], po, 16*j, single)
+			p.three("fadd", sum[j], sum[j], u[j])
+			p.write(sum[j], px, 16*j, single)
+			p.three("fadd", u[j], u[j], in[j])
+		})
+		p.add1(px, px, ld)
+		p.add1(po, po, ld)
+		p.next(rows, label)
+		for j := range u {
+			p.write(u[j], mu, 16*j, single)
+		}
+	})
+	p.ret()
+}

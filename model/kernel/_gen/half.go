@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -32,43 +34,135 @@ func (s *isa) widen() {
 	finish()
 }
 
+// A pair is two vectors' worth of columns of a row of bfloat16.
+type pair [2]vec
+
+// halves widens pairs. At 512 bits one instruction takes the words of a pair apart to the upper halves of lanes; at
+// 256 bits each vector is widened by itself.
+type halves struct {
+	s        *isa
+	low, top vec // which word of a pair goes where
+}
+
+func (s *isa) newHalves() *halves {
+	h := &halves{s: s}
+	if s.wide() {
+		h.low, h.top = ZMM(), ZMM()
+		VMOVDQU64(pairTable(0), h.low)
+		VMOVDQU64(pairTable(16), h.top)
+		odd := GP32()
+		MOVL(operand.U32(0xaaaaaaaa), odd)
+		KMOVD(odd, reg.K2)
+	}
+	return h
+}
+
+func (h *halves) load(at operand.Mem) pair {
+	if !h.s.wide() {
+		second := at
+		second.Disp += 16
+		return pair{h.s.loadHalf(at, false), h.s.loadHalf(second, false)}
+	}
+	both := ZMM()
+	VMOVDQU64(at, both)
+	p := pair{ZMM(), ZMM()}
+	VPERMW_Z(both, h.low, reg.K2, p[0])
+	VPERMW_Z(both, h.top, reg.K2, p[1])
+	return p
+}
+
+// pairTable says, for the upper word of each lane, which of 32 words it takes: those from first on, in order.
+func pairTable(first int) operand.Mem {
+	name := fmt.Sprintf("words%d", first)
+	if g, ok := globals[name]; ok {
+		return g
+	}
+	g := GLOBL(name, RODATA|NOPTR)
+	for lane := range 16 {
+		DATA(4*lane, operand.U32((first+lane)<<16))
+	}
+	globals[name] = g
+	return g
+}
+
+// pairs runs over n columns, two vectors of them at a time, then one, then a masked rest. whole and part are handed the
+// byte offset of their columns from the pointers to float32, which pairs moves on with those to bfloat16.
+func (s *isa) pairs(name string, n ptr, floats, words []ptr, whole func(), part func(masked bool)) {
+	two, one, tail, done := name+"_two", name+"_one", name+"_tail", name+"_done"
+	advance := func(vectors int) {
+		for _, p := range floats {
+			ADDQ(operand.I32(int32(vectors*s.bytes())), p)
+		}
+		for _, p := range words {
+			ADDQ(operand.I32(int32(vectors*s.bytes()/2)), p)
+		}
+	}
+	lanes := int32(s.lanes())
+	SUBQ(operand.I32(2*lanes), n)
+	JL(operand.LabelRef(one))
+	Label(two)
+	whole()
+	advance(2)
+	SUBQ(operand.I32(2*lanes), n)
+	JGE(operand.LabelRef(two))
+	Label(one)
+	ADDQ(operand.I32(lanes), n)
+	JL(operand.LabelRef(tail))
+	part(false)
+	advance(1)
+	SUBQ(operand.I32(lanes), n)
+	Label(tail)
+	ADDQ(operand.I32(lanes), n)
+	JZ(operand.LabelRef(done))
+	if s.wide() { // AVX2 cannot mask 16 bits: its callers bring no tail
+		s.setMask(n)
+		part(true)
+	}
+	Label(done)
+}
+
 // gemvHalf computes y = W·x for 4·rows4 rows of W, four at a time, and fetches as many bytes as it reads from ahead
 // on. At 256 bits n is a multiple of 8.
 func (s *isa) gemvHalf() {
 	name := s.text("gemvHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)")
 	rows, w, ldw, y := load("rows4"), load("w"), load("ldw"), load("y")
-	ldw3 := GP64()
+	ldw3, ahead := GP64(), load("ahead")
 	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
-	const unroll = 2
-	var sums [unroll][4]vec
-	for u := range sums {
-		for j := range sums[u] {
-			sums[u][j] = s.vec()
-		}
+	h := s.newHalves()
+	sums := [4]vec{s.vec(), s.vec(), s.vec(), s.vec()}
+	more := sums // where registers are scarce both vectors of a pair add up in one
+	if s.wide() {
+		more = [4]vec{s.vec(), s.vec(), s.vec(), s.vec()}
 	}
-	ahead := load("ahead")
 	Label(name + "_rows")
-	for _, q := range sums {
-		for _, v := range q {
-			s.clear(v)
+	for j := range sums {
+		s.clear(sums[j])
+		if s.wide() {
+			s.clear(more[j])
 		}
 	}
 	n, x, p := load("n"), load("x"), GP64().(ptr)
 	MOVQ(w, p)
-
-	s.halves = []ptr{p}
-	s.loop(name, n, []ptr{x}, unroll, func(u, off int, masked bool) {
-		v := s.load(at(x, off), masked)
-		s.fetch(ahead, 2*s.bytes())
-		for j, row := range fourRows(p, ldw, ldw3, off/2) {
-			VFMADD231PS(s.loadHalf(row, masked), v, sums[u][j])
+	s.pairs(name, n, []ptr{x}, []ptr{p}, func() {
+		v0, v1 := s.load(at(x, 0), false), s.load(at(x, s.bytes()), false)
+		s.fetch(ahead, 4*s.bytes())
+		for j, row := range fourRows(p, ldw, ldw3, 0) {
+			q := h.load(row)
+			VFMADD231PS(q[0], v0, sums[j])
+			VFMADD231PS(q[1], v1, more[j])
+		}
+	}, func(masked bool) {
+		v := s.load(at(x, 0), masked)
+		for j, row := range fourRows(p, ldw, ldw3, 0) {
+			VFMADD231PS(s.loadHalf(row, masked), v, sums[j])
 		}
 	})
-	s.halves = nil
-	for j := range sums[0] {
-		VADDPS(sums[1][j], sums[0][j], sums[0][j])
+	if s.wide() {
+		for j := range sums {
+			VADDPS(more[j], sums[j], sums[j])
+		}
 	}
-	VMOVUPS(s.fourSums(sums[0]), at(y, 0))
+	VMOVUPS(s.fourSums(sums), at(y, 0))
 	ADDQ(operand.I8(16), y)
 	LEAQ(operand.Mem{Base: w, Index: ldw, Scale: 4}, w)
 	DECQ(rows)
@@ -81,9 +175,9 @@ func (s *isa) gemvHalf() {
 func (s *isa) gemvTHalf() {
 	name := s.text("gemvTHalf", "func(rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)")
 	rows, w, ldw, x := load("rows4"), load("w"), load("ldw"), load("x")
-	ldw3 := GP64()
+	ldw3, ahead := GP64(), load("ahead")
 	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
-	ahead := load("ahead")
+	h := s.newHalves()
 	Label(name + "_rows")
 	var xs [4]vec
 	for i := range xs {
@@ -92,16 +186,23 @@ func (s *isa) gemvTHalf() {
 	}
 	n, y, p := load("n"), load("y"), GP64().(ptr)
 	MOVQ(w, p)
-	s.halves = []ptr{p}
-	s.loop(name, n, []ptr{y}, 2, func(_, off int, masked bool) {
-		v := s.load(at(y, off), masked)
-		s.fetch(ahead, 2*s.bytes())
-		for i, row := range fourRows(p, ldw, ldw3, off/2) {
+	s.pairs(name, n, []ptr{y}, []ptr{p}, func() {
+		v0, v1 := s.load(at(y, 0), false), s.load(at(y, s.bytes()), false)
+		s.fetch(ahead, 4*s.bytes())
+		for i, row := range fourRows(p, ldw, ldw3, 0) {
+			q := h.load(row)
+			VFMADD231PS(q[0], xs[i], v0)
+			VFMADD231PS(q[1], xs[i], v1)
+		}
+		s.store(v0, at(y, 0), false)
+		s.store(v1, at(y, s.bytes()), false)
+	}, func(masked bool) {
+		v := s.load(at(y, 0), masked)
+		for i, row := range fourRows(p, ldw, ldw3, 0) {
 			VFMADD231PS(s.loadHalf(row, masked), xs[i], v)
 		}
-		s.store(v, at(y, off), masked)
+		s.store(v, at(y, 0), masked)
 	})
-	s.halves = nil
 	ADDQ(operand.I8(16), x)
 	LEAQ(operand.Mem{Base: w, Index: ldw, Scale: 4}, w)
 	DECQ(rows)

@@ -313,18 +313,27 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 	k := r.Len()
 	r.Act, r.Hid = fit(r.Act, k*2*neurons), fit(r.Hid, k*neurons)
 	size := 3 * neurons * d
+	piece := func(s int) (w13, w2 kernel.Matrix) {
+		if s == sections {
+			return
+		}
+		return weights.Slice(s*size, s*size+2*neurons*d), weights.Slice(s*size+2*neurons*d, (s+1)*size)
+	}
+	next := 0
 	for s := range sections {
 		from, to := int(r.Start[s]), int(r.Start[s+1])
 		if from == to {
 			continue
 		}
-		w13 := weights.Slice(s*size, s*size+2*neurons*d)
-		w2 := weights.Slice(s*size+2*neurons*d, (s+1)*size)
+		for next = s + 1; next < sections && int(r.Start[next+1]) == to; next++ {
+		}
+		w13, w2 := piece(s)
+		next13, next2 := piece(next)
 		rows := to - from
 		act, hid := r.Act[from*2*neurons:to*2*neurons], r.Hid[from*neurons:to*neurons]
 		if rows == 1 {
 			p := int(r.Tok[from])
-			w13.Times(act, d, y[p*d:(p+1)*d], kernel.Matrix{})
+			w13.Times(act, d, y[p*d:(p+1)*d], next13)
 			hidden(hid, act, neurons)
 			gated := fit(t.scatter, neurons)
 			t.scatter = gated
@@ -332,7 +341,7 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 			for j, v := range hid {
 				gated[j] = g * v
 			}
-			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, kernel.Matrix{})
+			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, next2)
 			continue
 		}
 		t.gather = fit(t.gather, rows*max(d, neurons))

@@ -198,7 +198,7 @@ func (s *isa) loop(name string, n ptr, ptrs []ptr, unroll int, body func(u, off 
 // processor to see where they lead, and without this it waits for memory most of the time.
 func (s *isa) fetch(p ptr, bytes int) {
 	for i := 0; i < bytes; i += 64 {
-		PREFETCHT0(at(p, i))
+		PREFETCHT1(at(p, i))
 	}
 	ADDQ(operand.I32(int32(bytes)), p)
 }

@@ -278,3 +278,55 @@ func gemvTHalfGo(y []float32, w []uint16, ldw int, x []float32) {
 		}
 	}
 }
+
+func blendGo(y, a, b, w []float32) {
+	a, b, w = a[:len(y)], b[:len(y)], w[:len(y)]
+	for i, v := range a {
+		y[i] = v + w[i]*(b[i]-v)
+	}
+}
+
+func slopeScanGo(out, x []float32, ld, n int, state, inv []float32, ldi int) {
+	d := len(state)
+	for t := range n {
+		o, in, k := out[t*ld:][:d], x[t*ld:][:d], inv[t*ldi]
+		for i, s := range state {
+			v := in[i]
+			o[i] = s
+			state[i] = s + (v-s)*k
+		}
+	}
+}
+
+func slopeScanBackGo(dx, dout []float32, ld, n int, lambda, inv []float32, ldi int) {
+	d := len(lambda)
+	for t := n - 1; t >= 0; t-- {
+		x, o, k := dx[t*ld:][:d], dout[t*ld:][:d], inv[t*ldi]
+		for i, l := range lambda {
+			given := l * k
+			x[i] += given
+			lambda[i] = o[i] + (l - given)
+		}
+	}
+}
+
+func aboveGo(x []float32, floor float32) (sum float32, count int) {
+	for _, v := range x {
+		if v > floor {
+			sum += v
+			count++
+		}
+	}
+	return sum, count
+}
+
+func swigluGo(hid, act []float32, n int) {
+	for len(hid) >= n && n > 0 {
+		a, b := act[:n], act[n:2*n]
+		for i, v := range a {
+			v = max(v, -math.MaxFloat32)
+			hid[i] = v / (1 + exp32(-v)) * b[i]
+		}
+		hid, act = hid[n:], act[2*n:]
+	}
+}

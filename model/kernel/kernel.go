@@ -178,3 +178,52 @@ func DecayScanBack(dx, dout []float32, ld int, n int, mu []float32, alpha float3
 	_, _ = dx[last], dout[last]
 	decayScanBack(dx, dout, ld, n, mu, alpha)
 }
+
+// Blend computes y = a + w⊙(b−a): a where w is 0, b where it is 1. y may be any of the others.
+func Blend(y, a, b, w []float32) {
+	if len(y) > 0 {
+		blend(y, a[:len(y)], b[:len(y)], w[:len(y)])
+	}
+}
+
+// SlopeScan walks n rows, ld apart and as wide as state, and hands each the strict past: out[t] = s, then
+// s += (x[t]−s)·inv[t·ldi]. It starts from state and leaves the last s there. out may be x.
+func SlopeScan(out, x []float32, ld int, n int, state, inv []float32, ldi int) {
+	if n <= 0 || len(state) == 0 {
+		return
+	}
+	last := (n-1)*ld + len(state) - 1
+	_, _, _ = out[last], x[last], inv[(n-1)*ldi]
+	slopeScan(out, x, ld, n, state, inv, ldi)
+}
+
+// SlopeScanBack is the derivative of [SlopeScan]. For t = n-1 down to 0, with k = inv[t·ldi], it computes
+// dx[t] += k·lambda, then lambda = dout[t] + (1−k)·lambda. At first lambda is the gradient with respect to the state after
+// the last row, at the end that with respect to the state before the first.
+func SlopeScanBack(dx, dout []float32, ld int, n int, lambda, inv []float32, ldi int) {
+	if n <= 0 || len(lambda) == 0 {
+		return
+	}
+	last := (n-1)*ld + len(lambda) - 1
+	_, _, _ = dx[last], dout[last], inv[(n-1)*ldi]
+	slopeScanBack(dx, dout, ld, n, lambda, inv, ldi)
+}
+
+// Above returns the sum and the number of the elements that exceed floor.
+func Above(x []float32, floor float32) (sum float32, count int) {
+	if len(x) == 0 {
+		return 0, 0
+	}
+	return above(x, floor)
+}
+
+// SwiGLU computes hid = silu(a)⊙b for rows of act = [a | b]. A row of hid is n long, one of act 2·n.
+func SwiGLU(hid, act []float32, n int) {
+	if len(hid) == 0 || n <= 0 {
+		return
+	}
+	if len(hid)%n != 0 {
+		panic("kernel: SwiGLU: not a whole number of rows")
+	}
+	swiglu(hid, act[:2*len(hid)], n)
+}

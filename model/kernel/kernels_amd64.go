@@ -143,6 +143,24 @@ func decayScan256(rows int, d int, out *float32, x *float32, ld int, state *floa
 func decayScanBack256(rows int, d int, dx *float32, dout *float32, ld int, mu *float32, alpha float32)
 
 //go:noescape
+func blend256(n int, a *float32, b *float32, w *float32, y *float32)
+
+//go:noescape
+func slopeScan256(rows int, d int, out *float32, x *float32, ld int, inv *float32, ldi int, state *float32)
+
+//go:noescape
+func slopeScanBack256(rows int, d int, dx *float32, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+
+//go:noescape
+func above256(n int, x *float32, floor float32) (sum float32, count int)
+
+//go:noescape
+func swiglu256(rows int, n int, act *float32, hid *float32)
+
+//go:noescape
+func blocksHalf256(blocks int, dc int, w *uint16, x *float32, y *float32)
+
+//go:noescape
 func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
@@ -210,3 +228,21 @@ func decayScan512(rows int, d int, out *float32, x *float32, ld int, state *floa
 
 //go:noescape
 func decayScanBack512(rows int, d int, dx *float32, dout *float32, ld int, mu *float32, alpha float32)
+
+//go:noescape
+func blend512(n int, a *float32, b *float32, w *float32, y *float32)
+
+//go:noescape
+func slopeScan512(rows int, d int, out *float32, x *float32, ld int, inv *float32, ldi int, state *float32)
+
+//go:noescape
+func slopeScanBack512(rows int, d int, dx *float32, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+
+//go:noescape
+func above512(n int, x *float32, floor float32) (sum float32, count int)
+
+//go:noescape
+func swiglu512(rows int, n int, act *float32, hid *float32)
+
+//go:noescape
+func blocksHalf512(blocks int, dc int, w *uint16, x *float32, y *float32)

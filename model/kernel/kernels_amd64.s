@@ -4845,6 +4845,552 @@ decayScanBack256_done:
 	VZEROUPPER
 	RET
 
+// func blend256(n int, a *float32, b *float32, w *float32, y *float32)
+// Requires: AVX, FMA3
+TEXT ·blend256(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	SUBQ $+16, AX
+	JL   blend256_one
+
+blend256_many:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     (DX), Y1
+	VSUBPS      Y0, Y1, Y1
+	VMOVUPS     (BX), Y2
+	VFMADD231PS Y2, Y1, Y0
+	VMOVUPS     Y0, (SI)
+	VMOVUPS     32(CX), Y0
+	VMOVUPS     32(DX), Y1
+	VSUBPS      Y0, Y1, Y1
+	VMOVUPS     32(BX), Y2
+	VFMADD231PS Y2, Y1, Y0
+	VMOVUPS     Y0, 32(SI)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	SUBQ        $+16, AX
+	JGE         blend256_many
+
+blend256_one:
+	ADDQ $+8, AX
+	JL   blend256_tail
+
+blend256_next:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     (DX), Y1
+	VSUBPS      Y0, Y1, Y1
+	VMOVUPS     (BX), Y2
+	VFMADD231PS Y2, Y1, Y0
+	VMOVUPS     Y0, (SI)
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	SUBQ        $+8, AX
+	JGE         blend256_next
+
+blend256_tail:
+	ADDQ        $+8, AX
+	JZ          blend256_done
+	LEAQ        lanes<>+0(SB), DI
+	NEGQ        AX
+	VMOVUPS     32(DI)(AX*4), Y0
+	VMASKMOVPS  (CX), Y0, Y1
+	VMASKMOVPS  (DX), Y0, Y2
+	VSUBPS      Y1, Y2, Y2
+	VMASKMOVPS  (BX), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	VMASKMOVPS  Y1, Y0, (SI)
+
+blend256_done:
+	VZEROUPPER
+	RET
+
+// func slopeScan256(rows int, d int, out *float32, x *float32, ld int, inv *float32, ldi int, state *float32)
+// Requires: AVX, FMA3
+TEXT ·slopeScan256(SB), NOSPLIT, $0-64
+	MOVQ d+8(FP), AX
+	MOVQ out+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ ld+32(FP), BX
+	MOVQ ldi+48(FP), SI
+	MOVQ state+56(FP), DI
+	SUBQ $+32, AX
+	JL   slopeScan256_one
+
+slopeScan256_four:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+
+slopeScan256_rows4:
+	VBROADCASTSS (R11), Y4
+	VMOVUPS      (R9), Y5
+	VMOVUPS      Y0, (R8)
+	VSUBPS       Y0, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      32(R9), Y5
+	VMOVUPS      Y1, 32(R8)
+	VSUBPS       Y1, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VMOVUPS      64(R9), Y5
+	VMOVUPS      Y2, 64(R8)
+	VSUBPS       Y2, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      96(R9), Y5
+	VMOVUPS      Y3, 96(R8)
+	VSUBPS       Y3, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScan256_rows4
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 96(DI)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	SUBQ         $+32, AX
+	JGE          slopeScan256_four
+
+slopeScan256_one:
+	ADDQ $+24, AX
+	JL   slopeScan256_tail
+
+slopeScan256_next:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Y0
+
+slopeScan256_rows1:
+	VBROADCASTSS (R11), Y1
+	VMOVUPS      (R9), Y2
+	VMOVUPS      Y0, (R8)
+	VSUBPS       Y0, Y2, Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScan256_rows1
+	VMOVUPS      Y0, (DI)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, DI
+	SUBQ         $+8, AX
+	JGE          slopeScan256_next
+
+slopeScan256_tail:
+	ADDQ       $+8, AX
+	JZ         slopeScan256_done
+	LEAQ       lanes<>+0(SB), R8
+	NEGQ       AX
+	VMOVUPS    32(R8)(AX*4), Y0
+	MOVQ       CX, AX
+	MOVQ       DX, CX
+	MOVQ       rows+0(FP), DX
+	MOVQ       inv+40(FP), R8
+	VMASKMOVPS (DI), Y0, Y1
+
+slopeScan256_rows0:
+	VBROADCASTSS (R8), Y2
+	VMASKMOVPS   (CX), Y0, Y3
+	VMASKMOVPS   Y1, Y0, (AX)
+	VSUBPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         SI, R8
+	DECQ         DX
+	JNZ          slopeScan256_rows0
+	VMASKMOVPS   Y1, Y0, (DI)
+
+slopeScan256_done:
+	VZEROUPPER
+	RET
+
+// func slopeScanBack256(rows int, d int, dx *float32, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+// Requires: AVX
+TEXT ·slopeScanBack256(SB), NOSPLIT, $0-64
+	MOVQ d+8(FP), AX
+	MOVQ dx+16(FP), CX
+	MOVQ dout+24(FP), DX
+	MOVQ ld+32(FP), BX
+	MOVQ ldi+48(FP), SI
+	MOVQ lambda+56(FP), DI
+	SUBQ $+32, AX
+	JL   slopeScanBack256_one
+
+slopeScanBack256_four:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+
+slopeScanBack256_rows4:
+	VBROADCASTSS (R11), Y4
+	VMULPS       Y4, Y0, Y5
+	VMOVUPS      (R8), Y6
+	VMOVUPS      (R9), Y7
+	VADDPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (R8)
+	VSUBPS       Y5, Y0, Y0
+	VADDPS       Y7, Y0, Y0
+	VMULPS       Y4, Y1, Y5
+	VMOVUPS      32(R8), Y6
+	VMOVUPS      32(R9), Y7
+	VADDPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 32(R8)
+	VSUBPS       Y5, Y1, Y1
+	VADDPS       Y7, Y1, Y1
+	VMULPS       Y4, Y2, Y5
+	VMOVUPS      64(R8), Y6
+	VMOVUPS      64(R9), Y7
+	VADDPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 64(R8)
+	VSUBPS       Y5, Y2, Y2
+	VADDPS       Y7, Y2, Y2
+	VMULPS       Y4, Y3, Y4
+	VMOVUPS      96(R8), Y5
+	VMOVUPS      96(R9), Y6
+	VADDPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 96(R8)
+	VSUBPS       Y4, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScanBack256_rows4
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 96(DI)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, DI
+	SUBQ         $+32, AX
+	JGE          slopeScanBack256_four
+
+slopeScanBack256_one:
+	ADDQ $+24, AX
+	JL   slopeScanBack256_tail
+
+slopeScanBack256_next:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Y0
+
+slopeScanBack256_rows1:
+	VBROADCASTSS (R11), Y1
+	VMULPS       Y1, Y0, Y1
+	VMOVUPS      (R8), Y2
+	VMOVUPS      (R9), Y3
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VSUBPS       Y1, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScanBack256_rows1
+	VMOVUPS      Y0, (DI)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, DI
+	SUBQ         $+8, AX
+	JGE          slopeScanBack256_next
+
+slopeScanBack256_tail:
+	ADDQ       $+8, AX
+	JZ         slopeScanBack256_done
+	LEAQ       lanes<>+0(SB), R8
+	NEGQ       AX
+	VMOVUPS    32(R8)(AX*4), Y0
+	MOVQ       CX, AX
+	MOVQ       DX, CX
+	MOVQ       rows+0(FP), DX
+	MOVQ       inv+40(FP), R8
+	VMASKMOVPS (DI), Y0, Y1
+
+slopeScanBack256_rows0:
+	VBROADCASTSS (R8), Y2
+	VMULPS       Y2, Y1, Y2
+	VMASKMOVPS   (AX), Y0, Y3
+	VMASKMOVPS   (CX), Y0, Y4
+	VADDPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, (AX)
+	VSUBPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         SI, R8
+	DECQ         DX
+	JNZ          slopeScanBack256_rows0
+	VMASKMOVPS   Y1, Y0, (DI)
+
+slopeScanBack256_done:
+	VZEROUPPER
+	RET
+
+// func above256(n int, x *float32, floor float32) (sum float32, count int)
+// Requires: AVX, AVX2, POPCNT, SSE
+TEXT ·above256(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVSS        floor+16(FP), X0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
+	XORQ         DX, DX
+	SUBQ         $+8, AX
+	JL           above256_tail
+
+above256_next:
+	VMOVUPS   (CX), Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VANDPS    Y3, Y2, Y2
+	VADDPS    Y2, Y1, Y1
+	VMOVMSKPS Y3, BX
+	POPCNTL   BX, BX
+	ADDQ      BX, DX
+	ADDQ      $+32, CX
+	SUBQ      $+8, AX
+	JGE       above256_next
+
+above256_tail:
+	ADDQ       $+8, AX
+	JZ         above256_done
+	LEAQ       lanes<>+0(SB), BX
+	NEGQ       AX
+	VMOVUPS    32(BX)(AX*4), Y2
+	VMASKMOVPS (CX), Y2, Y3
+	VCMPPS     $0x1e, Y0, Y3, Y0
+	VANDPS     Y2, Y0, Y0
+	VANDPS     Y0, Y3, Y3
+	VADDPS     Y3, Y1, Y1
+	VMOVMSKPS  Y0, AX
+	POPCNTL    AX, AX
+	ADDQ       AX, DX
+
+above256_done:
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VZEROUPPER
+	MOVSS        X0, sum+24(FP)
+	MOVQ         DX, count+32(FP)
+	RET
+
+// func swiglu256(rows int, n int, act *float32, hid *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swiglu256(SB), NOSPLIT, $0-32
+	MOVQ rows+0(FP), AX
+	MOVQ act+16(FP), CX
+	MOVQ hid+24(FP), DX
+
+swiglu256_rows:
+	MOVQ n+8(FP), BX
+	MOVQ CX, SI
+	LEAQ (CX)(BX*4), DI
+	MOVQ DX, R8
+	LEAQ (DX)(BX*4), DX
+	LEAQ (CX)(BX*8), CX
+	SUBQ $+8, BX
+	JL   swiglu256_tail
+
+swiglu256_next:
+	VMOVUPS      (SI), Y0
+	VMOVUPS      floatff7fffff<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VXORPS       Y0, Y0, Y0
+	VSUBPS       Y1, Y0, Y0
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y0, Y2
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y0, Y3
+	VMOVUPS      float42b17217<>+0(SB), Y4
+	VMINPS       Y0, Y4, Y0
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMULPS       float3fb8aa3b<>+0(SB), Y0, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float3f318000<>+0(SB), Y4, Y0
+	VFNMADD231PS floatb95e8083<>+0(SB), Y4, Y0
+	VMOVUPS      float39506967<>+0(SB), Y5
+	VFMADD213PS  float3ab743ce<>+0(SB), Y0, Y5
+	VFMADD213PS  float3c088908<>+0(SB), Y0, Y5
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y0, Y5
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y0, Y5
+	VFMADD213PS  float3f000000<>+0(SB), Y0, Y5
+	VMULPS       Y0, Y0, Y6
+	VADDPS       float3f800000<>+0(SB), Y0, Y0
+	VFMADD213PS  Y0, Y6, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDNPS      Y5, Y3, Y5
+	VBLENDVPS    Y2, float7f800000<>+0(SB), Y5, Y5
+	VADDPS       float3f800000<>+0(SB), Y5, Y5
+	VDIVPS       Y5, Y1, Y1
+	VMOVUPS      (DI), Y0
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R8)
+	ADDQ         $+32, SI
+	ADDQ         $+32, DI
+	ADDQ         $+32, R8
+	SUBQ         $+8, BX
+	JGE          swiglu256_next
+
+swiglu256_tail:
+	ADDQ         $+8, BX
+	JZ           swiglu256_done
+	LEAQ         lanes<>+0(SB), R9
+	NEGQ         BX
+	VMOVUPS      32(R9)(BX*4), Y0
+	VMASKMOVPS   (SI), Y0, Y1
+	VMOVUPS      floatff7fffff<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VXORPS       Y1, Y1, Y1
+	VSUBPS       Y2, Y1, Y1
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y1, Y3
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y1, Y4
+	VMOVUPS      float42b17217<>+0(SB), Y5
+	VMINPS       Y1, Y5, Y1
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y5
+	VMAXPS       Y1, Y5, Y1
+	VMULPS       float3fb8aa3b<>+0(SB), Y1, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS float3f318000<>+0(SB), Y5, Y1
+	VFNMADD231PS floatb95e8083<>+0(SB), Y5, Y1
+	VMOVUPS      float39506967<>+0(SB), Y6
+	VFMADD213PS  float3ab743ce<>+0(SB), Y1, Y6
+	VFMADD213PS  float3c088908<>+0(SB), Y1, Y6
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y1, Y6
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y1, Y6
+	VFMADD213PS  float3f000000<>+0(SB), Y1, Y6
+	VMULPS       Y1, Y1, Y7
+	VADDPS       float3f800000<>+0(SB), Y1, Y1
+	VFMADD213PS  Y1, Y7, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VANDNPS      Y6, Y4, Y6
+	VBLENDVPS    Y3, float7f800000<>+0(SB), Y6, Y6
+	VADDPS       float3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y2, Y2
+	VMASKMOVPS   (DI), Y0, Y1
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (R8)
+
+swiglu256_done:
+	DECQ AX
+	JNZ  swiglu256_rows
+	VZEROUPPER
+	RET
+
+// func blocksHalf256(blocks int, dc int, w *uint16, x *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·blocksHalf256(SB), NOSPLIT, $0-40
+	MOVQ blocks+0(FP), AX
+	MOVQ dc+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ y+32(FP), SI
+	LEAQ (CX)(CX*1), DI
+	LEAQ (DI)(DI*2), R8
+
+blocksHalf256_block:
+	MOVQ CX, R9
+	MOVQ DX, R10
+
+blocksHalf256_columns:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   CX, R11
+	MOVQ   R10, R12
+	MOVQ   BX, R13
+
+blocksHalf256_rows:
+	VBROADCASTSS (R13), Y8
+	VPMOVZXWD    (R12), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(R12), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(R13), Y8
+	VPMOVZXWD    (R12)(DI*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(R12)(DI*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(R13), Y8
+	VPMOVZXWD    (R12)(DI*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(R12)(DI*2), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(R13), Y8
+	VPMOVZXWD    (R12)(R8*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPMOVZXWD    16(R12)(R8*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         $+16, R13
+	LEAQ         (R12)(DI*4), R12
+	SUBQ         $+4, R11
+	JNZ          blocksHalf256_rows
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (SI)
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 32(SI)
+	ADDQ         $+64, SI
+	ADDQ         $+32, R10
+	SUBQ         $+16, R9
+	JNZ          blocksHalf256_columns
+	MOVQ         R13, BX
+	MOVQ         DI, R9
+	IMULQ        CX, R9
+	ADDQ         R9, DX
+	DECQ         AX
+	JNZ          blocksHalf256_block
+	VZEROUPPER
+	RET
+
 // func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNT512x1(SB), NOSPLIT, $0-80
@@ -6883,5 +7429,547 @@ decayScanBack512_rows0:
 	VMOVUPS   Z1, K1, (SI)
 
 decayScanBack512_done:
+	VZEROUPPER
+	RET
+
+// func blend512(n int, a *float32, b *float32, w *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blend512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ w+24(FP), BX
+	MOVQ y+32(FP), SI
+	SUBQ $+32, AX
+	JL   blend512_one
+
+blend512_many:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS     (BX), Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, (SI)
+	VMOVUPS     64(CX), Z0
+	VMOVUPS     64(DX), Z1
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS     64(BX), Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, 64(SI)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $+128, SI
+	SUBQ        $+32, AX
+	JGE         blend512_many
+
+blend512_one:
+	ADDQ $+16, AX
+	JL   blend512_tail
+
+blend512_next:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS     (BX), Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, (SI)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	SUBQ        $+16, AX
+	JGE         blend512_next
+
+blend512_tail:
+	ADDQ        $+16, AX
+	JZ          blend512_done
+	MOVL        $-1, DI
+	BZHIL       AX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (CX), K1, Z0
+	VMOVUPS.Z   (DX), K1, Z1
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS.Z   (BX), K1, Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, K1, (SI)
+
+blend512_done:
+	VZEROUPPER
+	RET
+
+// func slopeScan512(rows int, d int, out *float32, x *float32, ld int, inv *float32, ldi int, state *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeScan512(SB), NOSPLIT, $0-64
+	MOVQ d+8(FP), AX
+	MOVQ out+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ ld+32(FP), BX
+	MOVQ ldi+48(FP), SI
+	MOVQ state+56(FP), DI
+	SUBQ $+64, AX
+	JL   slopeScan512_one
+
+slopeScan512_four:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+
+slopeScan512_rows4:
+	VBROADCASTSS (R11), Z4
+	VMOVUPS      (R9), Z5
+	VMOVUPS      Z0, (R8)
+	VSUBPS       Z0, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VMOVUPS      64(R9), Z5
+	VMOVUPS      Z1, 64(R8)
+	VSUBPS       Z1, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VMOVUPS      128(R9), Z5
+	VMOVUPS      Z2, 128(R8)
+	VSUBPS       Z2, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VMOVUPS      192(R9), Z5
+	VMOVUPS      Z3, 192(R8)
+	VSUBPS       Z3, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScan512_rows4
+	VMOVUPS      Z0, (DI)
+	VMOVUPS      Z1, 64(DI)
+	VMOVUPS      Z2, 128(DI)
+	VMOVUPS      Z3, 192(DI)
+	ADDQ         $+256, CX
+	ADDQ         $+256, DX
+	ADDQ         $+256, DI
+	SUBQ         $+64, AX
+	JGE          slopeScan512_four
+
+slopeScan512_one:
+	ADDQ $+48, AX
+	JL   slopeScan512_tail
+
+slopeScan512_next:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Z0
+
+slopeScan512_rows1:
+	VBROADCASTSS (R11), Z1
+	VMOVUPS      (R9), Z2
+	VMOVUPS      Z0, (R8)
+	VSUBPS       Z0, Z2, Z2
+	VFMADD231PS  Z1, Z2, Z0
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScan512_rows1
+	VMOVUPS      Z0, (DI)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	SUBQ         $+16, AX
+	JGE          slopeScan512_next
+
+slopeScan512_tail:
+	ADDQ      $+16, AX
+	JZ        slopeScan512_done
+	MOVL      $-1, R8
+	BZHIL     AX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      CX, AX
+	MOVQ      DX, CX
+	MOVQ      rows+0(FP), DX
+	MOVQ      inv+40(FP), R8
+	VMOVUPS.Z (DI), K1, Z0
+
+slopeScan512_rows0:
+	VBROADCASTSS (R8), Z1
+	VMOVUPS.Z    (CX), K1, Z2
+	VMOVUPS      Z0, K1, (AX)
+	VSUBPS       Z0, Z2, Z2
+	VFMADD231PS  Z1, Z2, Z0
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         SI, R8
+	DECQ         DX
+	JNZ          slopeScan512_rows0
+	VMOVUPS      Z0, K1, (DI)
+
+slopeScan512_done:
+	VZEROUPPER
+	RET
+
+// func slopeScanBack512(rows int, d int, dx *float32, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeScanBack512(SB), NOSPLIT, $0-64
+	MOVQ d+8(FP), AX
+	MOVQ dx+16(FP), CX
+	MOVQ dout+24(FP), DX
+	MOVQ ld+32(FP), BX
+	MOVQ ldi+48(FP), SI
+	MOVQ lambda+56(FP), DI
+	SUBQ $+64, AX
+	JL   slopeScanBack512_one
+
+slopeScanBack512_four:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+
+slopeScanBack512_rows4:
+	VBROADCASTSS (R11), Z4
+	VMULPS       Z4, Z0, Z5
+	VMOVUPS      (R8), Z6
+	VMOVUPS      (R9), Z7
+	VADDPS       Z5, Z6, Z6
+	VMOVUPS      Z6, (R8)
+	VSUBPS       Z5, Z0, Z0
+	VADDPS       Z7, Z0, Z0
+	VMULPS       Z4, Z1, Z5
+	VMOVUPS      64(R8), Z6
+	VMOVUPS      64(R9), Z7
+	VADDPS       Z5, Z6, Z6
+	VMOVUPS      Z6, 64(R8)
+	VSUBPS       Z5, Z1, Z1
+	VADDPS       Z7, Z1, Z1
+	VMULPS       Z4, Z2, Z5
+	VMOVUPS      128(R8), Z6
+	VMOVUPS      128(R9), Z7
+	VADDPS       Z5, Z6, Z6
+	VMOVUPS      Z6, 128(R8)
+	VSUBPS       Z5, Z2, Z2
+	VADDPS       Z7, Z2, Z2
+	VMULPS       Z4, Z3, Z4
+	VMOVUPS      192(R8), Z5
+	VMOVUPS      192(R9), Z6
+	VADDPS       Z4, Z5, Z5
+	VMOVUPS      Z5, 192(R8)
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z6, Z3, Z3
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScanBack512_rows4
+	VMOVUPS      Z0, (DI)
+	VMOVUPS      Z1, 64(DI)
+	VMOVUPS      Z2, 128(DI)
+	VMOVUPS      Z3, 192(DI)
+	ADDQ         $+256, CX
+	ADDQ         $+256, DX
+	ADDQ         $+256, DI
+	SUBQ         $+64, AX
+	JGE          slopeScanBack512_four
+
+slopeScanBack512_one:
+	ADDQ $+48, AX
+	JL   slopeScanBack512_tail
+
+slopeScanBack512_next:
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    rows+0(FP), R10
+	MOVQ    inv+40(FP), R11
+	VMOVUPS (DI), Z0
+
+slopeScanBack512_rows1:
+	VBROADCASTSS (R11), Z1
+	VMULPS       Z1, Z0, Z1
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (R8)
+	VSUBPS       Z1, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         SI, R11
+	DECQ         R10
+	JNZ          slopeScanBack512_rows1
+	VMOVUPS      Z0, (DI)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, DI
+	SUBQ         $+16, AX
+	JGE          slopeScanBack512_next
+
+slopeScanBack512_tail:
+	ADDQ      $+16, AX
+	JZ        slopeScanBack512_done
+	MOVL      $-1, R8
+	BZHIL     AX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      CX, AX
+	MOVQ      DX, CX
+	MOVQ      rows+0(FP), DX
+	MOVQ      inv+40(FP), R8
+	VMOVUPS.Z (DI), K1, Z0
+
+slopeScanBack512_rows0:
+	VBROADCASTSS (R8), Z1
+	VMULPS       Z1, Z0, Z1
+	VMOVUPS.Z    (AX), K1, Z2
+	VMOVUPS.Z    (CX), K1, Z3
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS      Z2, K1, (AX)
+	VSUBPS       Z1, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         SI, R8
+	DECQ         DX
+	JNZ          slopeScanBack512_rows0
+	VMOVUPS      Z0, K1, (DI)
+
+slopeScanBack512_done:
+	VZEROUPPER
+	RET
+
+// func above512(n int, x *float32, floor float32) (sum float32, count int)
+// Requires: AVX, AVX512F, BMI2, POPCNT, SSE
+TEXT ·above512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVSS        floor+16(FP), X0
+	VBROADCASTSS X0, Z0
+	VPXORD       Z1, Z1, Z1
+	XORQ         DX, DX
+	SUBQ         $+16, AX
+	JL           above512_tail
+
+above512_next:
+	VMOVUPS (CX), Z2
+	VCMPPS  $0x1e, Z0, Z2, K2
+	VADDPS  Z2, Z1, K2, Z1
+	KMOVW   K2, BX
+	POPCNTL BX, BX
+	ADDQ    BX, DX
+	ADDQ    $+64, CX
+	SUBQ    $+16, AX
+	JGE     above512_next
+
+above512_tail:
+	ADDQ      $+16, AX
+	JZ        above512_done
+	MOVL      $-1, BX
+	BZHIL     AX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (CX), K1, Z2
+	VCMPPS    $0x1e, Z0, Z2, K1, K2
+	VADDPS    Z2, Z1, K2, Z1
+	KMOVW     K2, AX
+	POPCNTL   AX, AX
+	ADDQ      AX, DX
+
+above512_done:
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VHADDPS       X1, X1, X1
+	VHADDPS       X1, X1, X1
+	VZEROUPPER
+	MOVSS         X1, sum+24(FP)
+	MOVQ          DX, count+32(FP)
+	RET
+
+// func swiglu512(rows int, n int, act *float32, hid *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·swiglu512(SB), NOSPLIT, $0-32
+	MOVQ         rows+0(FP), AX
+	MOVQ         act+16(FP), CX
+	MOVQ         hid+24(FP), DX
+	VBROADCASTSS float42b30000<>+0(SB), Z0
+	VBROADCASTSS floatc2d10000<>+0(SB), Z1
+	VBROADCASTSS float3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float3f318000<>+0(SB), Z3
+	VBROADCASTSS floatb95e8083<>+0(SB), Z4
+	VBROADCASTSS float3f800000<>+0(SB), Z5
+	VBROADCASTSS float39506967<>+0(SB), Z6
+	VBROADCASTSS float3ab743ce<>+0(SB), Z7
+	VBROADCASTSS float3c088908<>+0(SB), Z8
+	VBROADCASTSS float3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS float3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS float3f000000<>+0(SB), Z11
+	VBROADCASTSS floatff7fffff<>+0(SB), Z12
+
+swiglu512_rows:
+	MOVQ n+8(FP), BX
+	MOVQ CX, SI
+	LEAQ (CX)(BX*4), DI
+	MOVQ DX, R8
+	LEAQ (DX)(BX*4), DX
+	LEAQ (CX)(BX*8), CX
+	SUBQ $+16, BX
+	JL   swiglu512_tail
+
+swiglu512_next:
+	VMOVUPS      (SI), Z13
+	VMOVUPS      Z12, Z14
+	VMAXPS       Z13, Z14, Z14
+	VPXORD       Z15, Z15, Z15
+	VSUBPS       Z14, Z15, Z15
+	VMINPS       Z15, Z0, Z15
+	VMAXPS       Z15, Z1, Z15
+	VMULPS       Z2, Z15, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VFNMADD231PS Z3, Z13, Z15
+	VFNMADD231PS Z4, Z13, Z15
+	VMOVUPS      Z6, Z17
+	VFMADD213PS  Z7, Z15, Z17
+	VFMADD213PS  Z8, Z15, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VMULPS       Z15, Z15, Z18
+	VADDPS       Z5, Z15, Z15
+	VFMADD213PS  Z15, Z18, Z17
+	VSCALEFPS    Z13, Z17, Z17
+	VADDPS       Z5, Z17, Z17
+	VDIVPS       Z17, Z14, Z14
+	VMOVUPS      (DI), Z13
+	VMULPS       Z13, Z14, Z14
+	VMOVUPS      Z14, (R8)
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+16, BX
+	JGE          swiglu512_next
+
+swiglu512_tail:
+	ADDQ         $+16, BX
+	JZ           swiglu512_done
+	MOVL         $-1, R9
+	BZHIL        BX, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (SI), K1, Z13
+	VMOVUPS      Z12, Z14
+	VMAXPS       Z13, Z14, Z14
+	VPXORD       Z16, Z16, Z16
+	VSUBPS       Z14, Z16, Z16
+	VMINPS       Z16, Z0, Z16
+	VMAXPS       Z16, Z1, Z16
+	VMULPS       Z2, Z16, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VFNMADD231PS Z3, Z13, Z16
+	VFNMADD231PS Z4, Z13, Z16
+	VMOVUPS      Z6, Z17
+	VFMADD213PS  Z7, Z16, Z17
+	VFMADD213PS  Z8, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VMULPS       Z16, Z16, Z18
+	VADDPS       Z5, Z16, Z16
+	VFMADD213PS  Z16, Z18, Z17
+	VSCALEFPS    Z13, Z17, Z17
+	VADDPS       Z5, Z17, Z17
+	VDIVPS       Z17, Z14, Z14
+	VMOVUPS.Z    (DI), K1, Z13
+	VMULPS       Z13, Z14, Z14
+	VMOVUPS      Z14, K1, (R8)
+
+swiglu512_done:
+	DECQ AX
+	JNZ  swiglu512_rows
+	VZEROUPPER
+	RET
+
+// func blocksHalf512(blocks int, dc int, w *uint16, x *float32, y *float32)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·blocksHalf512(SB), NOSPLIT, $0-40
+	MOVQ      blocks+0(FP), AX
+	MOVQ      dc+8(FP), CX
+	MOVQ      w+16(FP), DX
+	MOVQ      x+24(FP), BX
+	MOVQ      y+32(FP), SI
+	VMOVDQU64 words0<>+0(SB), Z0
+	VMOVDQU64 words16<>+0(SB), Z1
+	MOVL      $0xaaaaaaaa, DI
+	KMOVD     DI, K2
+	LEAQ      (CX)(CX*1), DI
+	LEAQ      (DI)(DI*2), R8
+
+blocksHalf512_block:
+	MOVQ CX, R9
+	MOVQ DX, R10
+
+blocksHalf512_columns:
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   CX, R11
+	MOVQ   R10, R12
+	MOVQ   BX, R13
+
+blocksHalf512_rows:
+	VBROADCASTSS (R13), Z10
+	VMOVDQU64    (R12), Z11
+	VPERMW.Z     Z11, Z0, K2, Z12
+	VPERMW.Z     Z11, Z1, K2, Z11
+	VFMADD231PS  Z12, Z10, Z2
+	VFMADD231PS  Z11, Z10, Z3
+	VBROADCASTSS 4(R13), Z10
+	VMOVDQU64    (R12)(DI*1), Z11
+	VPERMW.Z     Z11, Z0, K2, Z12
+	VPERMW.Z     Z11, Z1, K2, Z11
+	VFMADD231PS  Z12, Z10, Z4
+	VFMADD231PS  Z11, Z10, Z5
+	VBROADCASTSS 8(R13), Z10
+	VMOVDQU64    (R12)(DI*2), Z11
+	VPERMW.Z     Z11, Z0, K2, Z12
+	VPERMW.Z     Z11, Z1, K2, Z11
+	VFMADD231PS  Z12, Z10, Z6
+	VFMADD231PS  Z11, Z10, Z7
+	VBROADCASTSS 12(R13), Z10
+	VMOVDQU64    (R12)(R8*1), Z11
+	VPERMW.Z     Z11, Z0, K2, Z12
+	VPERMW.Z     Z11, Z1, K2, Z11
+	VFMADD231PS  Z12, Z10, Z8
+	VFMADD231PS  Z11, Z10, Z9
+	ADDQ         $+16, R13
+	LEAQ         (R12)(DI*4), R12
+	SUBQ         $+4, R11
+	JNZ          blocksHalf512_rows
+	VADDPS       Z4, Z2, Z2
+	VADDPS       Z8, Z6, Z6
+	VADDPS       Z6, Z2, Z2
+	VMOVUPS      Z2, (SI)
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z9, Z7, Z7
+	VADDPS       Z7, Z3, Z3
+	VMOVUPS      Z3, 64(SI)
+	ADDQ         $+128, SI
+	ADDQ         $+64, R10
+	SUBQ         $+32, R9
+	JNZ          blocksHalf512_columns
+	MOVQ         R13, BX
+	MOVQ         DI, R9
+	IMULQ        CX, R9
+	ADDQ         R9, DX
+	DECQ         AX
+	JNZ          blocksHalf512_block
 	VZEROUPPER
 	RET

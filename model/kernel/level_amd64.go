@@ -350,3 +350,74 @@ func decayScanBack(dx, dout []float32, ld, n int, mu []float32, alpha float32) {
 		decayScanBackGo(dx, dout, ld, n, mu, alpha)
 	}
 }
+
+func blend(y, a, b, w []float32) {
+	switch level {
+	case levelAVX512:
+		blend512(len(y), &a[0], &b[0], &w[0], &y[0])
+	case levelAVX2:
+		blend256(len(y), &a[0], &b[0], &w[0], &y[0])
+	default:
+		blendGo(y, a, b, w)
+	}
+}
+
+// slopeScan has at least one row and one column.
+func slopeScan(out, x []float32, ld, n int, state, inv []float32, ldi int) {
+	switch level {
+	case levelAVX512:
+		slopeScan512(n, len(state), &out[0], &x[0], ld*4, &inv[0], ldi*4, &state[0])
+	case levelAVX2:
+		slopeScan256(n, len(state), &out[0], &x[0], ld*4, &inv[0], ldi*4, &state[0])
+	default:
+		slopeScanGo(out, x, ld, n, state, inv, ldi)
+	}
+}
+
+// slopeScanBack has at least one row and one column.
+func slopeScanBack(dx, dout []float32, ld, n int, lambda, inv []float32, ldi int) {
+	last := (n - 1) * ld
+	switch level {
+	case levelAVX512:
+		slopeScanBack512(n, len(lambda), &dx[last], &dout[last], -ld*4, &inv[(n-1)*ldi], -ldi*4, &lambda[0])
+	case levelAVX2:
+		slopeScanBack256(n, len(lambda), &dx[last], &dout[last], -ld*4, &inv[(n-1)*ldi], -ldi*4, &lambda[0])
+	default:
+		slopeScanBackGo(dx, dout, ld, n, lambda, inv, ldi)
+	}
+}
+
+func above(x []float32, floor float32) (sum float32, count int) {
+	switch level {
+	case levelAVX512:
+		return above512(len(x), &x[0], floor)
+	case levelAVX2:
+		return above256(len(x), &x[0], floor)
+	}
+	return aboveGo(x, floor)
+}
+
+// swiglu has at least one row.
+func swiglu(hid, act []float32, n int) {
+	switch level {
+	case levelAVX512:
+		swiglu512(len(hid)/n, n, &act[0], &hid[0])
+	case levelAVX2:
+		swiglu256(len(hid)/n, n, &act[0], &hid[0])
+	default:
+		swigluGo(hid, act, n)
+	}
+}
+
+// blocksHalf computes y = x·W for a block-diagonal W of dc×dc blocks, or reports that no routine here can.
+func blocksHalf(y []float32, w []uint16, x []float32, dc int) bool {
+	switch {
+	case level == levelAVX512 && dc%32 == 0:
+		blocksHalf512(len(y)/dc, dc, &w[0], &x[0], &y[0])
+	case level == levelAVX2 && dc%16 == 0:
+		blocksHalf256(len(y)/dc, dc, &w[0], &x[0], &y[0])
+	default:
+		return false
+	}
+	return true
+}

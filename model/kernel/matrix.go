@@ -78,6 +78,20 @@ func Project(ws *Workspace, c []float32, ldc int, a []float32, lda int, w Matrix
 	}
 }
 
+// Blocks computes C = A·W for rows of A, all ld apart and as long as those of C, and a block-diagonal W whose dc×dc
+// blocks, input-major, stand one behind the other. C must not overlap A.
+func (w Matrix) Blocks(ws *Workspace, c, a []float32, ld, rows, width, dc int) {
+	if rows == 1 && width > 0 && w.F32 == nil {
+		_, _, _ = w.BF16[width*dc-1], c[width-1], a[width-1]
+		if blocksHalf(c[:width], w.BF16, a, dc) {
+			return
+		}
+	}
+	for o := 0; o < width; o += dc {
+		Project(ws, c[o:], ld, a[o:], ld, w.Slice(o*dc, (o+dc)*dc), dc, 1, rows, dc, dc, false)
+	}
+}
+
 // Times computes y[r] = W[r]·x: the rows of W are ldw apart and as long as x, and y says how many there are. ahead is
 // what will be read after w: while w is in use as much of it is fetched from memory. It may be empty.
 func (w Matrix) Times(y []float32, ldw int, x []float32, ahead Matrix) {

@@ -209,3 +209,61 @@ func (s *isa) gemvTHalf() {
 	JNZ(operand.LabelRef(name + "_rows"))
 	finish()
 }
+
+// blocksHalf computes y = x·W for a block-diagonal W of dc×dc blocks, input-major, one behind the other; dc is a multiple
+// of two vectors. Four rows of a block add up apart, or each would wait for the one before.
+func (s *isa) blocksHalf() {
+	name := s.text("blocksHalf", "func(blocks, dc int, w *uint16, x, y *float32)")
+	blocks, dc, w, x, y := load("blocks"), load("dc"), load("w"), load("x"), load("y")
+	h := s.newHalves()
+	var sums [4]pair
+	for i := range sums {
+		sums[i] = pair{s.vec(), s.vec()}
+	}
+	ld, ld3 := GP64(), GP64()
+	LEAQ(operand.Mem{Base: dc, Index: dc, Scale: 1}, ld)
+	LEAQ(operand.Mem{Base: ld, Index: ld, Scale: 2}, ld3)
+	Label(name + "_block")
+	columns, first := GP64(), GP64()
+	MOVQ(dc, columns)
+	MOVQ(w, first)
+	Label(name + "_columns")
+	for _, q := range sums {
+		s.clear(q[0])
+		s.clear(q[1])
+	}
+	rows, p, px := GP64(), GP64(), GP64()
+	MOVQ(dc, rows)
+	MOVQ(first, p)
+	MOVQ(x, px)
+	Label(name + "_rows")
+	for i, row := range fourRows(p, ld, ld3, 0) {
+		v := s.vec()
+		VBROADCASTSS(at(px, 4*i), v)
+		q := h.load(row)
+		VFMADD231PS(q[0], v, sums[i][0])
+		VFMADD231PS(q[1], v, sums[i][1])
+	}
+	ADDQ(operand.I8(16), px)
+	LEAQ(operand.Mem{Base: p, Index: ld, Scale: 4}, p)
+	SUBQ(operand.I8(4), rows)
+	JNZ(operand.LabelRef(name + "_rows"))
+	for k := range 2 {
+		VADDPS(sums[1][k], sums[0][k], sums[0][k])
+		VADDPS(sums[3][k], sums[2][k], sums[2][k])
+		VADDPS(sums[2][k], sums[0][k], sums[0][k])
+		VMOVUPS(sums[0][k], at(y, k*s.bytes()))
+	}
+	ADDQ(operand.I32(2*s.bytes()), y)
+	ADDQ(operand.I32(s.bytes()), first)
+	SUBQ(operand.I32(2*s.lanes()), columns)
+	JNZ(operand.LabelRef(name + "_columns"))
+	MOVQ(px, x)
+	columns = GP64()
+	MOVQ(ld, columns)
+	IMULQ(dc, columns)
+	ADDQ(columns, w)
+	DECQ(blocks)
+	JNZ(operand.LabelRef(name + "_block"))
+	finish()
+}

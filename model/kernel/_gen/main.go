@@ -50,6 +50,12 @@ func main() {
 		s.adam()
 		s.decayScan()
 		s.decayScanBack()
+		s.blend()
+		s.slopeScan()
+		s.slopeScanBack()
+		s.above()
+		s.swiglu()
+		s.blocksHalf()
 	}
 	Generate()
 }

@@ -485,3 +485,155 @@ func (s *isa) decayScanBack() {
 	})
 	finish()
 }
+
+// blend computes y = a + w·(b−a).
+func (s *isa) blend() {
+	name := s.text("blend", "func(n int, a, b, w, y *float32)")
+	n, a, b, w, y := load("n"), load("a"), load("b"), load("w"), load("y")
+	s.loop(name, n, []ptr{a, b, w, y}, 2, func(_, off int, masked bool) {
+		from, to := s.load(at(a, off), masked), s.load(at(b, off), masked)
+		VSUBPS(from, to, to)
+		VFMADD231PS(s.load(at(w, off), masked), to, from)
+		s.store(from, at(y, off), masked)
+	})
+	finish()
+}
+
+// slopeScan walks as decayScan does: out = s, s += (x−s)·inv, with an inv for each row.
+func (s *isa) slopeScan() {
+	name := s.text("slopeScan", "func(rows, d int, out, x *float32, ld int, inv *float32, ldi int, state *float32)")
+	d, out, x, ld, ldi, state := load("d"), load("out"), load("x"), load("ld"), load("ldi"), load("state")
+	s.columns(name, d, []ptr{out, x, state}, func(label string, vectors int, masked bool) {
+		po, px := GP64(), GP64()
+		MOVQ(out, po)
+		MOVQ(x, px)
+		rows, inv := load("rows"), load("inv")
+		st := make([]vec, vectors)
+		for j := range st {
+			st[j] = s.load(at(state, j*s.bytes()), masked)
+		}
+		k := s.vec()
+		Label(label)
+		VBROADCASTSS(at(inv, 0), k)
+		for j := range st {
+			v := s.load(at(px, j*s.bytes()), masked)
+			s.store(st[j], at(po, j*s.bytes()), masked)
+			VSUBPS(st[j], v, v)
+			VFMADD231PS(k, v, st[j])
+		}
+		ADDQ(ld, po)
+		ADDQ(ld, px)
+		ADDQ(ldi, inv)
+		DECQ(rows)
+		JNZ(operand.LabelRef(label))
+		for j := range st {
+			s.store(st[j], at(state, j*s.bytes()), masked)
+		}
+	})
+	finish()
+}
+
+// slopeScanBack starts at the last row and walks with a negative ld and ldi: dx += λ·inv, λ = dout + λ − λ·inv.
+func (s *isa) slopeScanBack() {
+	name := s.text("slopeScanBack", "func(rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32)")
+	d, dx, dout, ld, ldi, lambda := load("d"), load("dx"), load("dout"), load("ld"), load("ldi"), load("lambda")
+	s.columns(name, d, []ptr{dx, dout, lambda}, func(label string, vectors int, masked bool) {
+		px, po := GP64(), GP64()
+		MOVQ(dx, px)
+		MOVQ(dout, po)
+		rows, inv := load("rows"), load("inv")
+		ls := make([]vec, vectors)
+		for j := range ls {
+			ls[j] = s.load(at(lambda, j*s.bytes()), masked)
+		}
+		k := s.vec()
+		Label(label)
+		VBROADCASTSS(at(inv, 0), k)
+		for j := range ls {
+			given := s.vec()
+			VMULPS(k, ls[j], given)
+			v := s.load(at(px, j*s.bytes()), masked)
+			in := s.load(at(po, j*s.bytes()), masked)
+			VADDPS(given, v, v)
+			s.store(v, at(px, j*s.bytes()), masked)
+			VSUBPS(given, ls[j], ls[j])
+			VADDPS(in, ls[j], ls[j])
+		}
+		ADDQ(ld, px)
+		ADDQ(ld, po)
+		ADDQ(ldi, inv)
+		DECQ(rows)
+		JNZ(operand.LabelRef(label))
+		for j := range ls {
+			s.store(ls[j], at(lambda, j*s.bytes()), masked)
+		}
+	})
+	finish()
+}
+
+// above returns the sum and the number of the elements that exceed floor.
+func (s *isa) above() {
+	name := s.text("above", "func(n int, x *float32, floor float32) (sum float32, count int)")
+	n, x := load("n"), load("x")
+	floor := s.spread("floor")
+	sum := s.zeros()
+	count := GP64()
+	XORQ(count, count)
+	s.loop(name, n, []ptr{x}, 1, func(_, off int, masked bool) {
+		v := s.load(at(x, off), masked)
+		bits := GP32()
+		const greater = 0x1e
+		switch {
+		case s.wide() && masked:
+			VCMPPS(operand.U8(greater), floor, v, reg.K1, reg.K2)
+		case s.wide():
+			VCMPPS(operand.U8(greater), floor, v, reg.K2)
+		default:
+			more := s.vec()
+			VCMPPS(operand.U8(greater), floor, v, more)
+			if masked {
+				VANDPS(s.mask, more, more)
+			}
+			VANDPS(more, v, v)
+			VADDPS(v, sum, sum)
+			VMOVMSKPS(more, bits)
+		}
+		if s.wide() {
+			VADDPS(v, sum, reg.K2, sum)
+			KMOVW(reg.K2, bits)
+		}
+		POPCNTL(bits, bits)
+		ADDQ(bits.As64(), count)
+	})
+	r := s.sum(sum)
+	VZEROUPPER()
+	Store(r, Return("sum"))
+	Store(count, Return("count"))
+	RET()
+}
+
+// swiglu computes hid = silu(a)·b for rows of act = [a | b], each of the two n long.
+func (s *isa) swiglu() {
+	name := s.text("swiglu", "func(rows, n int, act, hid *float32)")
+	rows, a, h := load("rows"), load("act"), load("hid")
+	c := s.expConsts(-math.MaxFloat32)
+	Label(name + "_rows")
+	n, pa, pb, ph := load("n"), GP64().(ptr), GP64().(ptr), GP64().(ptr)
+	MOVQ(a, pa)
+	LEAQ(operand.Mem{Base: a, Index: n, Scale: 4}, pb)
+	MOVQ(h, ph)
+	LEAQ(operand.Mem{Base: h, Index: n, Scale: 4}, h)
+	LEAQ(operand.Mem{Base: a, Index: n, Scale: 8}, a)
+	s.loop(name, n, []ptr{pa, pb, ph}, 1, func(_, off int, masked bool) {
+		x := s.load(at(pa, off), masked)
+		v := c.reg(-math.MaxFloat32)
+		VMAXPS(x, v, v)
+		e := s.onePlusExpNeg(c, v)
+		VDIVPS(e, v, v)
+		VMULPS(s.load(at(pb, off), masked), v, v)
+		s.store(v, at(ph, off), masked)
+	})
+	DECQ(rows)
+	JNZ(operand.LabelRef(name + "_rows"))
+	finish()
+}

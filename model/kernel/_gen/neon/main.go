@@ -25,8 +25,10 @@ func main() {
 		p.gemmNT(rows)
 	}
 	p.packT()
-	p.gemvHalf()
-	for _, rows := range []int{8, 1} {
+	for _, rows := range []int{1, 4} {
+		p.gemvHalf(rows)
+	}
+	for _, rows := range []int{1, 8} {
 		p.gemvT(rows, false)
 		p.gemvT(rows, true)
 	}

@@ -246,7 +246,8 @@ func (p *program) readOn(v vec, from ptr, single bool) {
 
 // readPair loads eight floats.
 func (p *program) readPair(v [2]vec, from ptr) {
-	p.emit("FLDPQ (%v), (%s, %s)", from, v[0].f(), v[1].f())
+	p.read(v[0], from, 0, false)
+	p.read(v[1], from, 16, false)
 }
 
 func (p *program) writePair(v [2]vec, to ptr) {
@@ -266,7 +267,7 @@ func (p *program) fetch(r ptr, bytes int) {
 var (
 	ofThree = map[string]uint32{
 		"fadd": 0x4e20d400, "fsub": 0x4ea0d400, "fmul": 0x6e20dc00, "fdiv": 0x6e20fc00, "fmax": 0x4e20f400, "fmin": 0x4ea0f400,
-		"bic": 0x4e601c00, "faddp": 0x6e20d400, "fmaxp": 0x6e20f400, "fcmgt": 0x6ea0e400,
+		"faddp": 0x6e20d400, "fmaxp": 0x6e20f400, "fcmgt": 0x6ea0e400,
 	}
 	ofTwo = map[string]uint32{
 		"frintn": 0x4e218800, "fcvtns": 0x4e21a800, "fsqrt": 0x6ea1f800, "fneg": 0x6ea0f800,
@@ -286,6 +287,20 @@ func (p *program) three(op string, d, n, m vec) {
 // two emits d = op n in each lane.
 func (p *program) two(op string, d, n vec) {
 	p.word(code(ofTwo, op)|uint32(n)<<5|uint32(d), "%s v%d.4s, v%d.4s", op, d, n)
+}
+
+// andNot emits d = n with the bits of m cleared.
+func (p *program) andNot(d, n, m vec) {
+	p.word(0x4e601c00|uint32(m)<<16|uint32(n)<<5|uint32(d), "bic v%d.16b, v%d.16b, v%d.16b", d, n, m)
+}
+
+// widenHalf makes float32 of the four bfloat16 in the lower or the upper half of n: each is the upper half of one.
+func (p *program) widenHalf(d, n vec, upper bool) {
+	if upper {
+		p.word(0x6e613800|uint32(n)<<5|uint32(d), "shll2 v%d.4s, v%d.8h, #16", d, n)
+		return
+	}
+	p.word(0x2e613800|uint32(n)<<5|uint32(d), "shll v%d.4s, v%d.4h, #16", d, n)
 }
 
 // by emits d = n·m, d += n·m or d -= n·m with the same m for every lane.
@@ -371,28 +386,28 @@ func (p *program) move(w walk, elements int) {
 	}
 }
 
-// loop runs over n floats: unroll vectors at a time, then one, then float by float. body is handed the number of its
-// vector among those unrolled, which is also how far it stands from the pointers, and takes registers of its own.
-func (p *program) loop(name string, w walk, unroll int, body func(u int, single bool)) {
+// loop runs over n floats: some vectors at a time, then one, then float by float, which is a single one. body takes
+// registers of its own each time.
+func (p *program) loop(name string, w walk, vectors int, body func(vectors int, single bool)) {
 	many, one, next, tail, last, done := name+"_many", name+"_one", name+"_next", name+"_tail", name+"_last", name+"_done"
-	p.emit("SUBS $%d, %v, %v", 4*unroll, w.n, w.n)
+	p.emit("SUBS $%d, %v, %v", 4*vectors, w.n, w.n)
 	p.emit("BLT %s", one)
 	p.label(many)
-	p.scope(func() { p.interleave(unroll, func(u int) { body(u, false) }) })
-	p.move(w, 4*unroll)
-	p.countdown(w.n, 4*unroll, many)
+	p.scope(func() { body(vectors, false) })
+	p.move(w, 4*vectors)
+	p.countdown(w.n, 4*vectors, many)
 	p.label(one)
-	p.emit("ADDS $%d, %v, %v", 4*unroll-4, w.n, w.n)
+	p.emit("ADDS $%d, %v, %v", 4*vectors-4, w.n, w.n)
 	p.emit("BLT %s", tail)
 	p.label(next)
-	p.scope(func() { body(0, false) })
+	p.scope(func() { body(1, false) })
 	p.move(w, 4)
 	p.countdown(w.n, 4, next)
 	p.label(tail)
 	p.emit("ADDS $4, %v, %v", w.n, w.n)
 	p.emit("BEQ %s", done)
 	p.label(last)
-	p.scope(func() { body(0, true) })
+	p.scope(func() { body(1, true) })
 	p.move(w, 1)
 	p.next(w.n, last)
 	p.label(done)

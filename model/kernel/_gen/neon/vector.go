@@ -5,84 +5,122 @@ import (
 	"math"
 )
 
-// gemvHalf computes y = W·x for 4·rows4 rows of W, four at a time, and fetches as many bytes as it reads from ahead on.
-func (p *program) gemvHalf() {
-	p.text("gemvHalf128", "rows4, n int, w *uint16, ldw int, x, y *float32, ahead uintptr", "")
-	rows, top, ldw, y, ahead := p.load("rows4"), p.load("w"), p.load("ldw"), p.load("y"), p.load("ahead")
-	n, x, row := p.ptr(), p.ptr(), p.rows(4)
-	sums, zero := p.vectors(8), p.zeros(1)[0]
-	p.label("rows")
-	p.mov(row[0], top)
-	p.below(row, ldw)
-	p.reload("n", n)
-	p.reload("x", x)
-	p.clear(sums)
-	p.loop("k", walk{n, []ptr{x}, row}, 2, func(u int, single bool) {
-		v := p.vec()
-		p.read(v, x, 16*u, single)
-		for i, r := range row {
-			p.fma(sums[4*u+i], p.readHalf(r, 8*u, single, zero), v)
-		}
-		if u == 1 {
-			p.fetch(ahead, 64)
-		}
-	})
-	for i := range 4 {
-		p.three("fadd", sums[i], sums[i], sums[4+i])
-	}
-	p.fourSums(sums)
-	p.write(sums[0], y, 0, false)
-	p.advance(y, 16)
-	p.emit("ADD %v<<2, %v", ldw, top)
-	p.next(rows, "rows")
-	p.ret()
+// halves are bfloat16 that were loaded together: eight of them for two vectors, four for one, or a single one.
+type halves struct {
+	v       vec
+	vectors int
 }
 
-// readHalf loads four bfloat16, or one, and widens them: each is the upper half of a float32.
-func (p *program) readHalf(from ptr, off int, single bool, zero vec) vec {
-	v := p.vec()
-	if single {
+func (p *program) readHalves(from ptr, vectors int, single bool) halves {
+	h := halves{p.vec(), vectors}
+	switch {
+	case single:
 		p.scope(func() {
 			r := p.ptr()
-			p.emit("MOVHU %d(%v), %v", off, from, r)
-			p.emit("LSL $16, %v", r)
-			p.emit("FMOVS %v, %s", r, v.f())
+			p.emit("MOVHU (%v), %v", from, r)
+			p.emit("FMOVS %v, %s", r, h.v.f())
 		})
-		return v
+	case vectors == 1:
+		p.emit("FMOVD (%v), %s", from, h.v.f())
+	default:
+		p.read(h.v, from, 0, false)
 	}
-	p.emit("FMOVD %d(%v), %s", off, from, v.f())
-	p.emit("VZIP1 %v.H8, %v.H8, %v.H8", v, zero, v)
-	return v
+	return h
+}
+
+// wide returns float32s of h, which it spends.
+func (p *program) wide(h halves) []vec {
+	if h.vectors == 1 {
+		p.widenHalf(h.v, h.v, false)
+		return []vec{h.v}
+	}
+	low := p.vec()
+	p.widenHalf(low, h.v, false)
+	p.widenHalf(h.v, h.v, true)
+	return []vec{low, h.v}
 }
 
 // widen computes dst = src.
 func (p *program) widen() {
 	p.text("widen128", "n int, src *uint16, dst *float32", "")
 	n, src, dst := p.load("n"), p.load("src"), p.load("dst")
-	zero := p.zeros(1)[0]
-	p.loop("k", walk{n, []ptr{dst}, []ptr{src}}, 4, func(u int, single bool) {
-		p.write(p.readHalf(src, 8*u, single, zero), dst, 16*u, single)
+	p.loop("k", walk{n, []ptr{dst}, []ptr{src}}, 2, func(vectors int, single bool) {
+		for i, v := range p.wide(p.readHalves(src, vectors, single)) {
+			p.write(v, dst, 16*i, single)
+		}
 	})
 	p.ret()
 }
 
-// gemvT adds Σ x[r]·W[r] to y over rows·groups rows, n columns, and fetches as many bytes as it reads from ahead on. W
-// is of float32 or of bfloat16.
+// gemvHalf computes y = W·x for rows·groups rows of W, one or four at a time, and of four fetches as many bytes as it
+// reads from ahead on.
+func (p *program) gemvHalf(rows int) {
+	p.text(fmt.Sprintf("gemvHalf128x%d", rows), "groups, n int, w *uint16, ldw int, x, y *float32, ahead uintptr", "")
+	groups, top, ldw, y, ahead := p.load("groups"), p.load("w"), p.load("ldw"), p.load("y"), p.load("ahead")
+	n, x, row := p.ptr(), p.ptr(), p.rows(rows)
+	sums := p.vectors(2 * rows)
+	p.label("rows")
+	p.mov(row[0], top)
+	p.below(row, ldw)
+	p.reload("n", n)
+	p.reload("x", x)
+	p.clear(sums)
+	p.loop("k", walk{n, []ptr{x}, row}, 2, func(vectors int, single bool) {
+		hs := make([]halves, rows)
+		for i, r := range row {
+			hs[i] = p.readHalves(r, vectors, single)
+		}
+		xs := p.vectors(vectors)
+		for u, v := range xs {
+			p.read(v, x, 16*u, single)
+		}
+		ws := make([][]vec, rows)
+		for i, h := range hs {
+			ws[i] = p.wide(h)
+		}
+		for i := range ws {
+			for u, w := range ws[i] {
+				p.fma(sums[rows*u+i], w, xs[u])
+			}
+		}
+		if vectors == 2 && rows == 4 {
+			p.fetch(ahead, 64)
+		}
+	})
+	for i := range rows {
+		p.three("fadd", sums[i], sums[i], sums[rows+i])
+	}
+	if rows == 4 {
+		p.fourSums(sums)
+	} else {
+		p.sumLanes(sums[0])
+	}
+	p.write(sums[0], y, 0, rows == 1)
+	p.advance(y, 4*rows)
+	p.skip(top, ldw, rows)
+	p.next(groups, "rows")
+	p.ret()
+}
+
+// skip moves r on by rows of ld bytes, one, four or eight of them.
+func (p *program) skip(r, ld ptr, rows int) {
+	p.emit("ADD %v<<%d, %v", ld, map[int]int{1: 0, 4: 2, 8: 3}[rows], r)
+}
+
+// gemvT adds Σ x[r]·W[r] to y over rows·groups rows, one or eight at a time, n columns, and of eight fetches as many
+// bytes as it reads from ahead on. W is of float32 or of bfloat16.
 func (p *program) gemvT(rows int, half bool) {
-	name, kind := "gemvT", "float32"
+	name, kind, size := "gemvT", "float32", 4
 	if half {
-		name, kind = "gemvTHalf", "uint16"
+		name, kind, size = "gemvTHalf", "uint16", 2
 	}
 	p.text(fmt.Sprintf("%s128x%d", name, rows), "groups, n int, w *"+kind+", ldw int, x, y *float32, ahead uintptr", "")
 	groups, top, ldw, x, ahead := p.load("groups"), p.load("w"), p.load("ldw"), p.load("x"), p.load("ahead")
 	n, y, row := p.ptr(), p.ptr(), p.rows(rows)
-	zero := p.zeros(1)[0]
-	xs := [2]vec{p.vec(), p.vec()}
+	xs := p.vectors((rows + 3) / 4)
 	p.label("rows")
-	if rows == 1 {
-		p.read(xs[0], x, 0, true)
-	} else {
-		p.readPair(xs, x)
+	for i, v := range xs {
+		p.read(v, x, 16*i, rows == 1)
 	}
 	p.mov(row[0], top)
 	p.below(row, ldw)
@@ -92,30 +130,50 @@ func (p *program) gemvT(rows int, half bool) {
 	if half {
 		w = walk{n: n, floats: []ptr{y}, halves: row}
 	}
-	p.loop("k", w, 2, func(u int, single bool) {
-		sum := p.vec()
-		p.read(sum, y, 16*u, single)
-		for i, r := range row {
-			v := zero
-			if half {
-				v = p.readHalf(r, 8*u, single, zero)
-			} else {
-				v = p.vec()
-				p.read(v, r, 16*u, single)
+	p.loop("k", w, 2, func(vectors int, single bool) {
+		ws := make([][]vec, rows)
+		if half {
+			hs := make([]halves, rows)
+			for i, r := range row {
+				hs[i] = p.readHalves(r, vectors, single)
 			}
-			p.by("fmla", sum, v, lane{xs[i/4], i % 4})
+			for i, h := range hs {
+				ws[i] = p.wide(h)
+			}
+		} else {
+			for i, r := range row {
+				ws[i] = p.vectors(vectors)
+				for u, v := range ws[i] {
+					p.read(v, r, 16*u, single)
+				}
+			}
 		}
-		p.write(sum, y, 16*u, single)
-		if u == 1 && rows > 1 {
-			p.fetch(ahead, map[bool]int{false: 32, true: 16}[half]*rows)
+		// Even and odd rows are added up apart, so that half as many sums wait for one another.
+		sums := [2][]vec{p.vectors(vectors), p.vectors(vectors)}
+		for u, v := range sums[0] {
+			p.read(v, y, 16*u, single)
+		}
+		for i := range ws {
+			op := "fmla"
+			if i == 1 {
+				op = "fmul"
+			}
+			for u, v := range ws[i] {
+				p.by(op, sums[i%2][u], v, lane{xs[i/4], i % 4})
+			}
+		}
+		for u, v := range sums[0] {
+			if rows > 1 {
+				p.three("fadd", v, v, sums[1][u])
+			}
+			p.write(v, y, 16*u, single)
+		}
+		if vectors == 2 && rows > 1 {
+			p.fetch(ahead, 8*size*rows)
 		}
 	})
 	p.advance(x, 4*rows)
-	if rows > 1 {
-		p.emit("ADD %v<<3, %v", ldw, top)
-	} else {
-		p.add1(top, top, ldw)
-	}
+	p.skip(top, ldw, rows)
 	p.next(groups, "rows")
 	p.ret()
 }
@@ -124,11 +182,13 @@ func (p *program) dot() {
 	p.text("dot128", "n int, x, y *float32", "float32")
 	n, x, y := p.load("n"), p.load("x"), p.load("y")
 	sums := p.zeros(4)
-	p.loop("k", walk{n: n, floats: []ptr{x, y}}, len(sums), func(u int, single bool) {
-		v, w := p.vec(), p.vec()
-		p.read(v, x, 16*u, single)
-		p.read(w, y, 16*u, single)
-		p.fma(sums[u], v, w)
+	p.loop("k", walk{n: n, floats: []ptr{x, y}}, len(sums), func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v, w := p.vec(), p.vec()
+			p.read(v, x, 16*u, single)
+			p.read(w, y, 16*u, single)
+			p.fma(sums[u], v, w)
+		})
 	})
 	p.foldInto("fadd", sums)
 	p.sumLanes(sums[0])
@@ -223,14 +283,16 @@ func (p *program) max() {
 	for i := range tops {
 		tops[i] = p.constant(float32(math.Inf(-1)))
 	}
-	p.loop("k", walk{n: n, floats: []ptr{x}}, len(tops), func(u int, single bool) {
-		v := p.vec()
-		if single { // a zero beside it could be larger
-			p.emit("VLD1R (%v), [%v.S4]", x, v)
-		} else {
-			p.read(v, x, 16*u, false)
-		}
-		p.three("fmax", tops[u], tops[u], v)
+	p.loop("k", walk{n: n, floats: []ptr{x}}, len(tops), func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v := p.vec()
+			if single { // a zero beside it could be larger
+				p.emit("VLD1R (%v), [%v.S4]", x, v)
+			} else {
+				p.read(v, x, 16*u, false)
+			}
+			p.three("fmax", tops[u], tops[u], v)
+		})
 	})
 	p.foldInto("fmax", tops)
 	p.three("fmaxp", tops[0], tops[0], tops[0])
@@ -300,7 +362,7 @@ func (e exponential) of(x vec) vec {
 	p.emit("VSHL $23, %v.S4, %v.S4", n, n)
 	p.emit("VADD %v.S4, %v.S4, %v.S4", n, x, x)
 	p.emit("VBIT %v.B16, %v.B16, %v.B16", over, e.inf, x)
-	p.three("bic", x, x, under)
+	p.andNot(x, x, under)
 	return x
 }
 
@@ -318,10 +380,12 @@ func (p *program) unary(name string, setup func(), f func(x vec) vec) {
 	p.text(name, "n int, x, y *float32", "")
 	n, x, y := p.load("n"), p.load("x"), p.load("y")
 	setup()
-	p.loop("k", walk{n: n, floats: []ptr{x, y}}, 2, func(u int, single bool) {
-		v := p.vec()
-		p.read(v, x, 16*u, single)
-		p.write(f(v), y, 16*u, single)
+	p.loop("k", walk{n: n, floats: []ptr{x, y}}, 2, func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v := p.vec()
+			p.read(v, x, 16*u, single)
+			p.write(f(v), y, 16*u, single)
+		})
 	})
 	p.ret()
 }
@@ -363,16 +427,18 @@ func (p *program) expSum() {
 	e := p.exponential()
 	first := p.table([4]float32{math.Float32frombits(math.MaxUint32)})
 	sums := p.zeros(2)
-	p.loop("k", walk{n: n, floats: []ptr{x}}, len(sums), func(u int, single bool) {
-		v := p.vec()
-		p.read(v, x, 16*u, single)
-		p.three("fsub", v, v, shift)
-		v = e.of(v)
-		p.write(v, x, 16*u, single)
-		if single {
-			p.emit("VAND %v.B16, %v.B16, %v.B16", first, v, v)
-		}
-		p.three("fadd", sums[u], sums[u], v)
+	p.loop("k", walk{n: n, floats: []ptr{x}}, len(sums), func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v := p.vec()
+			p.read(v, x, 16*u, single)
+			p.three("fsub", v, v, shift)
+			v = e.of(v)
+			p.write(v, x, 16*u, single)
+			if single {
+				p.emit("VAND %v.B16, %v.B16, %v.B16", first, v, v)
+			}
+			p.three("fadd", sums[u], sums[u], v)
+		})
 	})
 	p.foldInto("fadd", sums)
 	p.sumLanes(sums[0])
@@ -389,28 +455,30 @@ func (p *program) adam() {
 	keep2, decay, corr2 := lane{k[1], 0}, lane{k[1], 1}, lane{k[1], 2}
 	eps := p.vec()
 	p.dup(eps, lane{k[1], 3})
-	p.loop("k", walk{n: n, floats: []ptr{param, grad, m, v}}, 2, func(u int, single bool) {
-		g, m1, m2, old := p.vec(), p.vec(), p.vec(), p.vec()
-		first, second := p.vec(), p.vec()
-		p.read(g, grad, 16*u, single)
-		p.read(m1, m, 16*u, single)
-		p.read(m2, v, 16*u, single)
-		p.read(old, param, 16*u, single)
-		p.by("fmul", first, m1, beta1)
-		p.by("fmul", second, m2, beta2)
-		p.by("fmla", first, g, keep1)
-		p.three("fmul", g, g, g)
-		p.by("fmla", second, g, keep2)
-		p.write(first, m, 16*u, single)
-		p.write(second, v, 16*u, single)
-		p.by("fmul", second, second, corr2)
-		p.two("fsqrt", second, second)
-		p.three("fadd", second, second, eps)
-		p.by("fmul", first, first, rate)
-		p.three("fdiv", first, first, second)
-		p.by("fmls", old, old, decay)
-		p.three("fsub", old, old, first)
-		p.write(old, param, 16*u, single)
+	p.loop("k", walk{n: n, floats: []ptr{param, grad, m, v}}, 2, func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			g, m1, m2, old := p.vec(), p.vec(), p.vec(), p.vec()
+			first, second := p.vec(), p.vec()
+			p.read(g, grad, 16*u, single)
+			p.read(m1, m, 16*u, single)
+			p.read(m2, v, 16*u, single)
+			p.read(old, param, 16*u, single)
+			p.by("fmul", first, m1, beta1)
+			p.by("fmul", second, m2, beta2)
+			p.by("fmla", first, g, keep1)
+			p.three("fmul", g, g, g)
+			p.by("fmla", second, g, keep2)
+			p.write(first, m, 16*u, single)
+			p.write(second, v, 16*u, single)
+			p.by("fmul", second, second, corr2)
+			p.two("fsqrt", second, second)
+			p.three("fadd", second, second, eps)
+			p.by("fmul", first, first, rate)
+			p.three("fdiv", first, first, second)
+			p.by("fmls", old, old, decay)
+			p.three("fsub", old, old, first)
+			p.write(old, param, 16*u, single)
+		})
 	})
 	p.ret()
 }

@@ -108,14 +108,10 @@ func (m *Model) mix(i int, s *State, t *Tape) {
 		copy(lt.XD[:d], lt.XE[:d])
 	}
 
-	// Block-diagonal projections, a channel at a time.
-	for c := range ch {
-		o, w := c*dc, c*dc*dc
-		kernel.Project(t.ws, lt.U[o:], d, lt.XU[o:], d, l.U.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
-		kernel.Project(t.ws, lt.V[o:], d, lt.XS[o:], d, l.V.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
-		kernel.Project(t.ws, lt.F[o:], d, lt.XF[o:], d, l.F.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
-		kernel.Project(t.ws, lt.E[o:], d, lt.XD[o:], d, l.E.Slice(w, w+dc*dc), dc, 1, n, dc, dc, false)
-	}
+	l.U.Blocks(t.ws, lt.U, lt.XU, d, n, d, dc)
+	l.V.Blocks(t.ws, lt.V, lt.XS, d, n, d, dc)
+	l.F.Blocks(t.ws, lt.F, lt.XF, d, n, d, dc)
+	l.E.Blocks(t.ws, lt.E, lt.XD, d, n, d, dc)
 
 	nd := n * d
 	kernel.SiLU(lt.SV[:nd], lt.V[:nd])
@@ -167,10 +163,7 @@ func shift(lt *LayerTape, mu []float32, n, d int) {
 		r := p * d
 		x := lt.X[r : r+d]
 		for k, out := range [4][]float32{lt.XU[r : r+d], lt.XV[r : r+d], lt.XF[r : r+d], lt.XE[r : r+d]} {
-			w := mu[k*d : (k+1)*d]
-			for j, v := range x {
-				out[j] = v + w[j]*(before[j]-v)
-			}
+			kernel.Blend(out, x, before, mu[k*d:(k+1)*d])
 		}
 		before = x
 	}
@@ -180,20 +173,13 @@ func shift(lt *LayerTape, mu []float32, n, d int) {
 // A = 1 + γA, then S += (x − S)/A.
 func slopeScan(lt *LayerTape, st *layerState, gamma float32, c, n, d, ch int) {
 	dc := d / ch
-	s := st.slope[c*dc : (c+1)*dc]
 	age := st.age[c]
 	for p := range n {
-		o := p*d + c*dc
-		out, x := lt.XS[o:o+dc], lt.XV[o:o+dc]
 		age = 1 + gamma*age
-		lt.Age[p*ch+c] = age
-		inv := 1 / age
-		for j, v := range s {
-			out[j] = v
-			s[j] = v + (x[j]-v)*inv
-		}
+		lt.InvAge[p*ch+c] = 1 / age
 	}
 	st.age[c] = age
+	kernel.SlopeScan(lt.XS[c*dc:], lt.XV[c*dc:], d, n, st.slope[c*dc:(c+1)*dc], lt.InvAge[c:], ch)
 }
 
 // sections is the channel mixer: it routes every event to a few sections, computes each section for all
@@ -239,16 +225,9 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 // sparsemax returns τ with Σ max(z−τ, 0) = 1 (Martins and Astudillo 2016), by Michelot's iteration from
 // the values that can be in the support at all: those above max−1.
 func sparsemax(z []float32) (tau float32) {
-	tau = slices.Max(z) - 1
+	tau = kernel.Max(z) - 1
 	for {
-		var sum float32
-		k := 0
-		for _, v := range z {
-			if v > tau {
-				sum += v
-				k++
-			}
-		}
+		sum, k := kernel.Above(z, tau)
 		next := (sum - 1) / float32(k)
 		if !(next > tau) {
 			return tau
@@ -334,7 +313,7 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 		if rows == 1 {
 			p := int(r.Tok[from])
 			w13.Times(act, d, y[p*d:(p+1)*d], next13)
-			hidden(hid, act, neurons)
+			kernel.SwiGLU(hid, act, neurons)
 			gated := fit(t.scatter, neurons)
 			t.scatter = gated
 			g := r.Gate[r.Ref[from]]
@@ -349,7 +328,7 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 			copy(t.gather[q*d:(q+1)*d], y[int(r.Tok[from+q])*d:])
 		}
 		kernel.Project(t.ws, act, 2*neurons, t.gather, d, w13, 1, d, rows, 2*neurons, d, false)
-		hidden(hid, act, neurons)
+		kernel.SwiGLU(hid, act, neurons)
 		for q := range rows {
 			g := r.Gate[r.Ref[from+q]]
 			for j := range neurons {
@@ -362,15 +341,5 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 			p := int(r.Tok[from+q])
 			kernel.Add(t.branch[p*d:(p+1)*d], t.scatter[q*d:(q+1)*d])
 		}
-	}
-}
-
-// hidden computes silu(a1)·a3 for rows of [a1 | a3].
-func hidden(hid, act []float32, neurons int) {
-	for q := 0; q*neurons < len(hid); q++ {
-		a := act[q*2*neurons : (q+1)*2*neurons]
-		h := hid[q*neurons : (q+1)*neurons]
-		kernel.SiLU(h, a[:neurons])
-		kernel.Mul(h, h, a[neurons:])
 	}
 }

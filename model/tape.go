@@ -52,7 +52,7 @@ type LayerTape struct {
 	XU, XF []float32 // (N, D) what U and F read: X, or its mix with the previous input
 	XV, XE []float32 // (N, D) what enters the slope and the decay average
 	XS, XD []float32 // (N, D) the averages over the strict past: what V' and E' project
-	Age    []float32 // (N, C) A_n after event n
+	InvAge []float32 // (N, C) 1/A_n after event n
 
 	U, V, F, E []float32 // (N, D) projections; V and E are V' and E' of the paper
 	SV, SF     []float32 // (N, D) SiLU(V'), sigmoid(F)
@@ -132,7 +132,7 @@ func (t *Tape) prepare(m *Model, n int) {
 		}
 		l.Prev = fit(l.Prev, d)
 		l.Inv1, l.Inv2, l.Tau = fit(l.Inv1, n), fit(l.Inv2, n), fit(l.Tau, n)
-		l.Age, l.InvE = fit(l.Age, n*c.Channels), fit(l.InvE, n*c.Channels)
+		l.InvAge, l.InvE = fit(l.InvAge, n*c.Channels), fit(l.InvE, n*c.Channels)
 		l.Q, l.Z = fit(l.Q, n*c.KeyRank), fit(l.Z, n*c.Sections)
 		if len(l.Banks) != len(m.Banks) {
 			l.Banks = append(l.Banks[:0], make([]Routes, len(m.Banks))...)

@@ -434,7 +434,7 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	p.mu = fit(p.mu, d)
 	clear(p.mu)
 	for k := range ch {
-		slopeBack(p.dxv, p.dxs, lt.Age, k, n, d, ch, p.mu[k*dc:(k+1)*dc])
+		kernel.SlopeScanBack(p.dxv[k*dc:], p.dxs[k*dc:], d, n, p.mu[k*dc:(k+1)*dc], lt.InvAge[k:], ch)
 	}
 	clear(p.mu)
 	for k := range ch {
@@ -459,22 +459,6 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 		dnorm = gl.Norm1
 	}
 	normBack(p.dh, dnorm, p.dy, lt.H, l.Norm1, lt.Inv1, n, d)
-}
-
-// slopeBack is the derivative of S += (x − S)/A with out = S before: going back in time,
-// dx += λ/A and then λ ← dout + (1 − 1/A)·λ.
-func slopeBack(dx, dout, age []float32, c, n, d, ch int, lambda []float32) {
-	dc := d / ch
-	for q := n - 1; q >= 0; q-- {
-		o := q*d + c*dc
-		inv := 1 / age[q*ch+c]
-		keep := 1 - inv
-		x, out := dx[o:o+dc], dout[o:o+dc]
-		for j, v := range lambda {
-			x[j] += v * inv
-			lambda[j] = out[j] + keep*v
-		}
-	}
 }
 
 // shiftBack is the derivative of x_P = x + μ_P ⊙ (x_before − x) for the four branches.

@@ -9,8 +9,8 @@
 // function is safe for concurrent use as long as its destinations and its Workspace are the caller's own.
 // A slice shorter than the operation needs is a bug of the caller and panics.
 //
-// Each routine exists in plain Go, which is the reference, and on amd64 also in AVX2 and AVX-512 assembly
-// that the module in _gen generates. [Level] says which of them this process runs. The levels sum in different
+// Each routine exists in plain Go, which is the reference, and in assembly that the module in _gen generates: AVX2
+// and AVX-512 on amd64, NEON on arm64. [Level] says which of them this process runs. The levels sum in different
 // orders, so their results agree to rounding and not to the bit.
 //
 // It does not know what the numbers mean, does not run anything in parallel and does not check for NaN.

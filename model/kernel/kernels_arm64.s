@@ -3649,10 +3649,22 @@ TEXT ·axpy128(SB), NOSPLIT, $0-32
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R1), F1
-	FMOVQ 64(R2), F2
+	FMOVQ 0(R1), F1
+	FMOVQ 16(R1), F3
+	FMOVQ 32(R1), F5
+	FMOVQ 48(R1), F7
+	FMOVQ 0(R2), F2
+	FMOVQ 16(R2), F4
+	FMOVQ 32(R2), F6
+	FMOVQ 48(R2), F8
 	WORD $0x4f801041 // fmla v1.4s, v2.4s, v0.s[0]
-	FMOVQ F1, 64(R1)
+	WORD $0x4f801083 // fmla v3.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010c5 // fmla v5.4s, v6.4s, v0.s[0]
+	WORD $0x4f801107 // fmla v7.4s, v8.4s, v0.s[0]
+	FMOVQ F1, 0(R1)
+	FMOVQ F3, 16(R1)
+	FMOVQ F5, 32(R1)
+	FMOVQ F7, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R0, R0
@@ -3661,10 +3673,10 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R1), F1
-	FMOVQ 16(R2), F2
+	FMOVQ 0(R1), F1
+	FMOVQ 0(R2), F2
 	WORD $0x4f801041 // fmla v1.4s, v2.4s, v0.s[0]
-	FMOVQ F1, 16(R1)
+	FMOVQ F1, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R0, R0
@@ -3673,10 +3685,10 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R1), F1
-	FMOVS 16(R2), F2
+	FMOVS 0(R1), F1
+	FMOVS 0(R2), F2
 	WORD $0x4f801041 // fmla v1.4s, v2.4s, v0.s[0]
-	FMOVS F1, 16(R1)
+	FMOVS F1, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R0, R0
@@ -3692,10 +3704,22 @@ TEXT ·add128(SB), NOSPLIT, $0-24
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R1), F0
-	FMOVQ 64(R2), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 16(R1), F2
+	FMOVQ 32(R1), F4
+	FMOVQ 48(R1), F6
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F3
+	FMOVQ 32(R2), F5
+	FMOVQ 48(R2), F7
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 64(R1)
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	FMOVQ F0, 0(R1)
+	FMOVQ F2, 16(R1)
+	FMOVQ F4, 32(R1)
+	FMOVQ F6, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R0, R0
@@ -3704,10 +3728,10 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R1), F0
-	FMOVQ 16(R2), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 16(R1)
+	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R0, R0
@@ -3716,10 +3740,10 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R1), F0
-	FMOVS 16(R2), F1
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	FMOVS F0, 16(R1)
+	FMOVS F0, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R0, R0
@@ -3736,10 +3760,22 @@ TEXT ·mul128(SB), NOSPLIT, $0-32
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R2), F0
-	FMOVQ 64(R3), F1
+	FMOVQ 0(R2), F0
+	FMOVQ 16(R2), F2
+	FMOVQ 32(R2), F4
+	FMOVQ 48(R2), F6
+	FMOVQ 0(R3), F1
+	FMOVQ 16(R3), F3
+	FMOVQ 32(R3), F5
+	FMOVQ 48(R3), F7
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 64(R1)
+	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	FMOVQ F0, 0(R1)
+	FMOVQ F2, 16(R1)
+	FMOVQ F4, 32(R1)
+	FMOVQ F6, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	ADD $64, R3
@@ -3749,10 +3785,10 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R2), F0
-	FMOVQ 16(R3), F1
+	FMOVQ 0(R2), F0
+	FMOVQ 0(R3), F1
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	FMOVQ F0, 16(R1)
+	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	ADD $16, R3
@@ -3762,10 +3798,10 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R2), F0
-	FMOVS 16(R3), F1
+	FMOVS 0(R2), F0
+	FMOVS 0(R3), F1
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	FMOVS F0, 16(R1)
+	FMOVS F0, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	ADD $4, R3
@@ -3783,11 +3819,26 @@ TEXT ·mulAdd128(SB), NOSPLIT, $0-32
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R1), F0
-	FMOVQ 64(R2), F1
-	FMOVQ 64(R3), F2
+	FMOVQ 0(R1), F0
+	FMOVQ 16(R1), F3
+	FMOVQ 32(R1), F6
+	FMOVQ 48(R1), F9
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F4
+	FMOVQ 32(R2), F7
+	FMOVQ 48(R2), F10
+	FMOVQ 0(R3), F2
+	FMOVQ 16(R3), F5
+	FMOVQ 32(R3), F8
+	FMOVQ 48(R3), F11
 	VFMLA V2.S4, V1.S4, V0.S4
-	FMOVQ F0, 64(R1)
+	VFMLA V5.S4, V4.S4, V3.S4
+	VFMLA V8.S4, V7.S4, V6.S4
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ F0, 0(R1)
+	FMOVQ F3, 16(R1)
+	FMOVQ F6, 32(R1)
+	FMOVQ F9, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	ADD $64, R3
@@ -3797,11 +3848,11 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R1), F0
-	FMOVQ 16(R2), F1
-	FMOVQ 16(R3), F2
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+	FMOVQ 0(R3), F2
 	VFMLA V2.S4, V1.S4, V0.S4
-	FMOVQ F0, 16(R1)
+	FMOVQ F0, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	ADD $16, R3
@@ -3811,11 +3862,11 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R1), F0
-	FMOVS 16(R2), F1
-	FMOVS 16(R3), F2
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
+	FMOVS 0(R3), F2
 	VFMLA V2.S4, V1.S4, V0.S4
-	FMOVS F0, 16(R1)
+	FMOVS F0, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	ADD $4, R3
@@ -3832,9 +3883,18 @@ TEXT ·scale128(SB), NOSPLIT, $0-24
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R1), F1
+	FMOVQ 0(R1), F1
+	FMOVQ 16(R1), F2
+	FMOVQ 32(R1), F3
+	FMOVQ 48(R1), F4
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVQ F1, 64(R1)
+	WORD $0x4f809042 // fmul v2.4s, v2.4s, v0.s[0]
+	WORD $0x4f809063 // fmul v3.4s, v3.4s, v0.s[0]
+	WORD $0x4f809084 // fmul v4.4s, v4.4s, v0.s[0]
+	FMOVQ F1, 0(R1)
+	FMOVQ F2, 16(R1)
+	FMOVQ F3, 32(R1)
+	FMOVQ F4, 48(R1)
 	ADD $64, R1
 	SUBS $16, R0, R0
 	BGE k_many
@@ -3842,9 +3902,9 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R1), F1
+	FMOVQ 0(R1), F1
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVQ F1, 16(R1)
+	FMOVQ F1, 0(R1)
 	ADD $16, R1
 	SUBS $4, R0, R0
 	BGE k_next
@@ -3852,9 +3912,9 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R1), F1
+	FMOVS 0(R1), F1
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVS F1, 16(R1)
+	FMOVS F1, 0(R1)
 	ADD $4, R1
 	SUBS $1, R0, R0
 	BNE k_last
@@ -3870,9 +3930,18 @@ TEXT ·mulScale128(SB), NOSPLIT, $0-32
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R2), F1
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F2
+	FMOVQ 32(R2), F3
+	FMOVQ 48(R2), F4
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVQ F1, 64(R1)
+	WORD $0x4f809042 // fmul v2.4s, v2.4s, v0.s[0]
+	WORD $0x4f809063 // fmul v3.4s, v3.4s, v0.s[0]
+	WORD $0x4f809084 // fmul v4.4s, v4.4s, v0.s[0]
+	FMOVQ F1, 0(R1)
+	FMOVQ F2, 16(R1)
+	FMOVQ F3, 32(R1)
+	FMOVQ F4, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R0, R0
@@ -3881,9 +3950,9 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R2), F1
+	FMOVQ 0(R2), F1
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVQ F1, 16(R1)
+	FMOVQ F1, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R0, R0
@@ -3892,9 +3961,9 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R2), F1
+	FMOVS 0(R2), F1
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
-	FMOVS F1, 16(R1)
+	FMOVS F1, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	SUBS $1, R0, R0
@@ -3912,11 +3981,26 @@ TEXT ·mulScaleBy128(SB), NOSPLIT, $0-40
 	SUBS $16, R0, R0
 	BLT k_one
 k_many:
-	FMOVQ 64(R2), F1
-	FMOVQ 64(R3), F2
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F3
+	FMOVQ 32(R2), F5
+	FMOVQ 48(R2), F7
+	FMOVQ 0(R3), F2
+	FMOVQ 16(R3), F4
+	FMOVQ 32(R3), F6
+	FMOVQ 48(R3), F8
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
+	WORD $0x4f809063 // fmul v3.4s, v3.4s, v0.s[0]
+	WORD $0x4f8090a5 // fmul v5.4s, v5.4s, v0.s[0]
+	WORD $0x4f8090e7 // fmul v7.4s, v7.4s, v0.s[0]
 	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
-	FMOVQ F1, 64(R1)
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	FMOVQ F1, 0(R1)
+	FMOVQ F3, 16(R1)
+	FMOVQ F5, 32(R1)
+	FMOVQ F7, 48(R1)
 	ADD $64, R1
 	ADD $64, R2
 	ADD $64, R3
@@ -3926,11 +4010,11 @@ k_one:
 	ADDS $12, R0, R0
 	BLT k_tail
 k_next:
-	FMOVQ 16(R2), F1
-	FMOVQ 16(R3), F2
+	FMOVQ 0(R2), F1
+	FMOVQ 0(R3), F2
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
 	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
-	FMOVQ F1, 16(R1)
+	FMOVQ F1, 0(R1)
 	ADD $16, R1
 	ADD $16, R2
 	ADD $16, R3
@@ -3940,11 +4024,11 @@ k_tail:
 	ADDS $4, R0, R0
 	BEQ k_done
 k_last:
-	FMOVS 16(R2), F1
-	FMOVS 16(R3), F2
+	FMOVS 0(R2), F1
+	FMOVS 0(R3), F2
 	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
 	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
-	FMOVS F1, 16(R1)
+	FMOVS F1, 0(R1)
 	ADD $4, R1
 	ADD $4, R2
 	ADD $4, R3

@@ -210,12 +210,14 @@ func (p *program) each(name, parameters string, setup func(), x []string, f func
 			w.floats = append(w.floats, from[i])
 		}
 	}
-	p.loop("k", w, 4, func(u int, single bool) {
-		vs := p.vectors(len(from))
-		for i, r := range from {
-			p.read(vs[i], r, 16*u, single)
-		}
-		p.write(f(vs), y, 16*u, single)
+	p.loop("k", w, 4, func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			vs := p.vectors(len(from))
+			for i, r := range from {
+				p.read(vs[i], r, 16*u, single)
+			}
+			p.write(f(vs), y, 16*u, single)
+		})
 	})
 	p.ret()
 }

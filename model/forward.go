@@ -323,11 +323,12 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, next2)
 			continue
 		}
-		t.gather = fit(t.gather, rows*max(d, neurons))
+		apart := kernel.Spaced(d)
+		t.gather = fit(t.gather, rows*max(apart, neurons))
 		for q := range rows {
-			copy(t.gather[q*d:(q+1)*d], y[int(r.Tok[from+q])*d:])
+			copy(t.gather[q*apart:][:d], y[int(r.Tok[from+q])*d:])
 		}
-		kernel.Project(t.ws, act, 2*neurons, t.gather, d, w13, 1, d, rows, 2*neurons, d, false)
+		kernel.Project(t.ws, act, 2*neurons, t.gather, apart, w13, 1, d, rows, 2*neurons, d, false)
 		kernel.SwiGLU(hid, act, neurons)
 		for q := range rows {
 			g := r.Gate[r.Ref[from+q]]

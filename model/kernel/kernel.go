@@ -21,6 +21,15 @@ func aligned[T float32 | uint16](n int) []T {
 	return s[o : o+n : o+n]
 }
 
+// Spaced is how far apart rows of n floats, which many rows of a product will be read from, are best laid. At a distance
+// of a multiple of 1 KiB they crowd into a few sets of the first cache.
+func Spaced(n int) int {
+	if n%256 == 0 {
+		return n + 16
+	}
+	return n
+}
+
 // AdamConst holds what one step of [Adam] shares among all parameters.
 type AdamConst struct {
 	LR    float32 // learning rate

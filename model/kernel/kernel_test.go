@@ -118,6 +118,7 @@ func TestGemm(t *testing.T) {
 			{m: 200, n: 40, k: 256},                                    // rows 1 KiB apart
 			{m: 131, n: 33, k: 600, padA: 168, acc: true},              //
 			{m: 20, n: 18, k: 300, padA: 212, transB: true, padC: 1},   //
+			{m: 70, n: 12, k: 24, padA: 1000},                          // rows 4 KiB apart
 			{m: 3, n: 3, k: 0}, {m: 3, n: 3, k: 0, acc: true, padC: 2}, // an empty sum is zero
 			{m: 0, n: 5, k: 5}, {m: 5, n: 0, k: 5, padC: 1, transB: true}, //
 		} {

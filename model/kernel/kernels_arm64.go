@@ -68,6 +68,9 @@ func gemvT128x8(groups, n int, w *float32, ldw int, x, y *float32, ahead uintptr
 func gemvTHalf128x8(groups, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)
 
 //go:noescape
+func blocksHalf128(blocks, dc int, w *uint16, x, y *float32)
+
+//go:noescape
 func widen128(n int, src *uint16, dst *float32)
 
 //go:noescape
@@ -95,6 +98,12 @@ func mulScale128(n int, a float32, x, y *float32)
 func mulScaleBy128(n int, a float32, x, b, y *float32)
 
 //go:noescape
+func blend128(n int, a, b, w, y *float32)
+
+//go:noescape
+func above128(n int, x *float32, floor float32) (sum float32, count int)
+
+//go:noescape
 func max128(n int, x *float32) float32
 
 //go:noescape
@@ -107,6 +116,9 @@ func sigmoid128(n int, x, y *float32)
 func silu128(n int, x, y *float32)
 
 //go:noescape
+func swiglu128(rows, n int, act, hid *float32)
+
+//go:noescape
 func expSum128(n int, x *float32, shift float32) float32
 
 //go:noescape
@@ -117,3 +129,9 @@ func decayScan128(rows, d int, out, x *float32, ld int, state *float32, alpha fl
 
 //go:noescape
 func decayScanBack128(rows, d int, dx, dout *float32, ld int, mu *float32, alpha float32)
+
+//go:noescape
+func slopeScan128(rows, d int, out, x *float32, ld int, inv *float32, ldi int, state *float32)
+
+//go:noescape
+func slopeScanBack128(rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32)

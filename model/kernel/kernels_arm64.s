@@ -4,6 +4,12 @@
 
 #include "textflag.h"
 
+DATA floats_ffffffff_00000000_00000000_00000000<>+0(SB)/4, $0xffffffff
+DATA floats_ffffffff_00000000_00000000_00000000<>+4(SB)/4, $0x00000000
+DATA floats_ffffffff_00000000_00000000_00000000<>+8(SB)/4, $0x00000000
+DATA floats_ffffffff_00000000_00000000_00000000<>+12(SB)/4, $0x00000000
+GLOBL floats_ffffffff_00000000_00000000_00000000<>(SB), RODATA|NOPTR, $16
+
 DATA floats_ff800000_ff800000_ff800000_ff800000<>+0(SB)/4, $0xff800000
 DATA floats_ff800000_ff800000_ff800000_ff800000<>+4(SB)/4, $0xff800000
 DATA floats_ff800000_ff800000_ff800000_ff800000<>+8(SB)/4, $0xff800000
@@ -57,12 +63,6 @@ DATA floats_ff7fffff_ff7fffff_ff7fffff_ff7fffff<>+4(SB)/4, $0xff7fffff
 DATA floats_ff7fffff_ff7fffff_ff7fffff_ff7fffff<>+8(SB)/4, $0xff7fffff
 DATA floats_ff7fffff_ff7fffff_ff7fffff_ff7fffff<>+12(SB)/4, $0xff7fffff
 GLOBL floats_ff7fffff_ff7fffff_ff7fffff_ff7fffff<>(SB), RODATA|NOPTR, $16
-
-DATA floats_ffffffff_00000000_00000000_00000000<>+0(SB)/4, $0xffffffff
-DATA floats_ffffffff_00000000_00000000_00000000<>+4(SB)/4, $0x00000000
-DATA floats_ffffffff_00000000_00000000_00000000<>+8(SB)/4, $0x00000000
-DATA floats_ffffffff_00000000_00000000_00000000<>+12(SB)/4, $0x00000000
-GLOBL floats_ffffffff_00000000_00000000_00000000<>(SB), RODATA|NOPTR, $16
 
 // func gemm128x1(tiles, k int, a *float32, ars int, b *float32, brs int, c *float32, ldc, acc int)
 TEXT ·gemm128x1(SB), NOSPLIT, $0-72
@@ -3538,6 +3538,74 @@ k_done:
 	BNE rows
 	RET
 
+// func blocksHalf128(blocks, dc int, w *uint16, x, y *float32)
+TEXT ·blocksHalf128(SB), NOSPLIT, $0-40
+	MOVD blocks+0(FP), R0
+	MOVD dc+8(FP), R1
+	MOVD w+16(FP), R2
+	MOVD x+24(FP), R3
+	MOVD y+32(FP), R4
+	LSL $1, R1, R5
+block:
+	MOVD R1, R6
+	MOVD R2, R8
+columns:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R1, R7
+	MOVD R8, R9
+	MOVD R3, R10
+rows:
+	FMOVQ.P 16(R10), F8
+	FMOVQ 0(R9), F9
+	ADD R5, R9, R9
+	FMOVQ 0(R9), F10
+	ADD R5, R9, R9
+	FMOVQ 0(R9), F11
+	ADD R5, R9, R9
+	FMOVQ 0(R9), F12
+	ADD R5, R9, R9
+	WORD $0x2e61392d // shll v13.4s, v9.4h, #16
+	WORD $0x2e61394e // shll v14.4s, v10.4h, #16
+	WORD $0x2e61396f // shll v15.4s, v11.4h, #16
+	WORD $0x2e613990 // shll v16.4s, v12.4h, #16
+	WORD $0x6e613929 // shll2 v9.4s, v9.8h, #16
+	WORD $0x6e61394a // shll2 v10.4s, v10.8h, #16
+	WORD $0x6e61396b // shll2 v11.4s, v11.8h, #16
+	WORD $0x6e61398c // shll2 v12.4s, v12.8h, #16
+	WORD $0x4f8811a0 // fmla v0.4s, v13.4s, v8.s[0]
+	WORD $0x4fa811c2 // fmla v2.4s, v14.4s, v8.s[1]
+	WORD $0x4f8819e4 // fmla v4.4s, v15.4s, v8.s[2]
+	WORD $0x4fa81a06 // fmla v6.4s, v16.4s, v8.s[3]
+	WORD $0x4f881121 // fmla v1.4s, v9.4s, v8.s[0]
+	WORD $0x4fa81143 // fmla v3.4s, v10.4s, v8.s[1]
+	WORD $0x4f881965 // fmla v5.4s, v11.4s, v8.s[2]
+	WORD $0x4fa81987 // fmla v7.4s, v12.4s, v8.s[3]
+	SUBS $4, R7, R7
+	BNE rows
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	FSTPQ (F0, F1), (R4)
+	ADD $32, R4
+	ADD $16, R8
+	SUBS $8, R6, R6
+	BNE columns
+	MOVD R10, R3
+	MADD R5, R2, R1, R2
+	SUBS $1, R0, R0
+	BNE block
+	RET
+
 // func widen128(n int, src *uint16, dst *float32)
 TEXT ·widen128(SB), NOSPLIT, $0-24
 	MOVD n+0(FP), R0
@@ -4035,6 +4103,163 @@ k_last:
 	SUBS $1, R0, R0
 	BNE k_last
 k_done:
+	RET
+
+// func blend128(n int, a, b, w, y *float32)
+TEXT ·blend128(SB), NOSPLIT, $0-40
+	MOVD n+0(FP), R0
+	MOVD y+32(FP), R1
+	MOVD a+8(FP), R2
+	MOVD b+16(FP), R3
+	MOVD w+24(FP), R4
+	SUBS $16, R0, R0
+	BLT k_one
+k_many:
+	FMOVQ 0(R2), F0
+	FMOVQ 16(R2), F3
+	FMOVQ 32(R2), F6
+	FMOVQ 48(R2), F9
+	FMOVQ 0(R3), F1
+	FMOVQ 16(R3), F4
+	FMOVQ 32(R3), F7
+	FMOVQ 48(R3), F10
+	FMOVQ 0(R4), F2
+	FMOVQ 16(R4), F5
+	FMOVQ 32(R4), F8
+	FMOVQ 48(R4), F11
+	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
+	WORD $0x4ea3d484 // fsub v4.4s, v4.4s, v3.4s
+	WORD $0x4ea6d4e7 // fsub v7.4s, v7.4s, v6.4s
+	WORD $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
+	VFMLA V2.S4, V1.S4, V0.S4
+	VFMLA V5.S4, V4.S4, V3.S4
+	VFMLA V8.S4, V7.S4, V6.S4
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ F0, 0(R1)
+	FMOVQ F3, 16(R1)
+	FMOVQ F6, 32(R1)
+	FMOVQ F9, 48(R1)
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	ADD $64, R4
+	SUBS $16, R0, R0
+	BGE k_many
+k_one:
+	ADDS $12, R0, R0
+	BLT k_tail
+k_next:
+	FMOVQ 0(R2), F0
+	FMOVQ 0(R3), F1
+	FMOVQ 0(R4), F2
+	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
+	VFMLA V2.S4, V1.S4, V0.S4
+	FMOVQ F0, 0(R1)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	SUBS $4, R0, R0
+	BGE k_next
+k_tail:
+	ADDS $4, R0, R0
+	BEQ k_done
+k_last:
+	FMOVS 0(R2), F0
+	FMOVS 0(R3), F1
+	FMOVS 0(R4), F2
+	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
+	VFMLA V2.S4, V1.S4, V0.S4
+	FMOVS F0, 0(R1)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R4
+	SUBS $1, R0, R0
+	BNE k_last
+k_done:
+	RET
+
+// func above128(n int, x *float32, floor float32) (sum float32, count int)
+TEXT ·above128(SB), NOSPLIT, $0-40
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	FMOVS floor+16(FP), F0
+	VDUP V0.S[0], V0.S4
+	MOVD $floats_ffffffff_00000000_00000000_00000000<>(SB), R2
+	FMOVQ 0(R2), F1
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	SUBS $16, R0, R0
+	BLT k_one
+k_many:
+	FMOVQ 0(R1), F10
+	FMOVQ 16(R1), F12
+	FMOVQ 32(R1), F14
+	FMOVQ 48(R1), F16
+	WORD $0x6ea0e54b // fcmgt v11.4s, v10.4s, v0.4s
+	WORD $0x6ea0e58d // fcmgt v13.4s, v12.4s, v0.4s
+	WORD $0x6ea0e5cf // fcmgt v15.4s, v14.4s, v0.4s
+	WORD $0x6ea0e611 // fcmgt v17.4s, v16.4s, v0.4s
+	VAND V11.B16, V10.B16, V10.B16
+	VAND V13.B16, V12.B16, V12.B16
+	VAND V15.B16, V14.B16, V14.B16
+	VAND V17.B16, V16.B16, V16.B16
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	WORD $0x4e2ed484 // fadd v4.4s, v4.4s, v14.4s
+	WORD $0x4e30d4a5 // fadd v5.4s, v5.4s, v16.4s
+	VSUB V11.S4, V6.S4, V6.S4
+	VSUB V13.S4, V7.S4, V7.S4
+	VSUB V15.S4, V8.S4, V8.S4
+	VSUB V17.S4, V9.S4, V9.S4
+	ADD $64, R1
+	SUBS $16, R0, R0
+	BGE k_many
+k_one:
+	ADDS $12, R0, R0
+	BLT k_tail
+k_next:
+	FMOVQ 0(R1), F10
+	WORD $0x6ea0e54b // fcmgt v11.4s, v10.4s, v0.4s
+	VAND V11.B16, V10.B16, V10.B16
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	VSUB V11.S4, V6.S4, V6.S4
+	ADD $16, R1
+	SUBS $4, R0, R0
+	BGE k_next
+k_tail:
+	ADDS $4, R0, R0
+	BEQ k_done
+k_last:
+	FMOVS 0(R1), F10
+	WORD $0x6ea0e54b // fcmgt v11.4s, v10.4s, v0.4s
+	VAND V1.B16, V11.B16, V11.B16
+	VAND V11.B16, V10.B16, V10.B16
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	VSUB V11.S4, V6.S4, V6.S4
+	ADD $4, R1
+	SUBS $1, R0, R0
+	BNE k_last
+k_done:
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	VADD V7.S4, V6.S4, V6.S4
+	VADD V8.S4, V6.S4, V6.S4
+	VADD V9.S4, V6.S4, V6.S4
+	VADDV V6.S4, V6
+	VMOV V6.S[0], R0
+	FMOVS F2, sum+24(FP)
+	MOVD R0, count+32(FP)
 	RET
 
 // func max128(n int, x *float32) float32
@@ -4591,6 +4816,198 @@ k_last:
 k_done:
 	RET
 
+// func swiglu128(rows, n int, act, hid *float32)
+TEXT ·swiglu128(SB), NOSPLIT, $0-32
+	MOVD rows+0(FP), R0
+	MOVD act+16(FP), R1
+	MOVD hid+24(FP), R2
+	MOVD $floats_39506967_3ab743ce_3c088908_3d2aa9c1<>(SB), R5
+	FMOVQ 0(R5), F0
+	MOVD $floats_3e2aaaaa_3f000000_3fb8aa3b_3f318000<>(SB), R5
+	FMOVQ 0(R5), F1
+	MOVD $floats_b95e8083_00000000_00000000_00000000<>(SB), R5
+	FMOVQ 0(R5), F2
+	MOVD $floats_42b17217_42b17217_42b17217_42b17217<>(SB), R5
+	FMOVQ 0(R5), F3
+	MOVD $floats_c2aeac4f_c2aeac4f_c2aeac4f_c2aeac4f<>(SB), R5
+	FMOVQ 0(R5), F4
+	MOVD $floats_7f800000_7f800000_7f800000_7f800000<>(SB), R5
+	FMOVQ 0(R5), F5
+	MOVD $floats_3f800000_3f800000_3f800000_3f800000<>(SB), R5
+	FMOVQ 0(R5), F6
+	MOVD $floats_ff7fffff_ff7fffff_ff7fffff_ff7fffff<>(SB), R5
+	FMOVQ 0(R5), F7
+rows:
+	MOVD n+8(FP), R3
+	MOVD R1, R4
+	ADD R3<<2, R1
+	SUBS $8, R3, R3
+	BLT k_one
+k_many:
+	FMOVQ 0(R4), F8
+	FMOVQ 16(R4), F16
+	FMOVQ 0(R1), F9
+	FMOVQ 16(R1), F17
+	WORD $0x4e27f508 // fmax v8.4s, v8.4s, v7.4s
+	WORD $0x4e27f610 // fmax v16.4s, v16.4s, v7.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea0fa12 // fneg v18.4s, v16.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6ea3e653 // fcmgt v19.4s, v18.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x6eb2e494 // fcmgt v20.4s, v4.4s, v18.4s
+	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
+	WORD $0x4ea3f652 // fmin v18.4s, v18.4s, v3.4s
+	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
+	WORD $0x4e24f652 // fmax v18.4s, v18.4s, v4.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4f819a55 // fmul v21.4s, v18.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4e218ab5 // frintn v21.4s, v21.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4fa15ab2 // fmls v18.4s, v21.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	WORD $0x4f8252b2 // fmls v18.4s, v21.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	VDUP V0.S[1], V22.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	WORD $0x4f801256 // fmla v22.4s, v18.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VDUP V0.S[2], V23.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VFMLA V18.S4, V22.S4, V23.S4
+	VDUP V0.S[3], V14.S4
+	VDUP V0.S[3], V22.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V23.S4, V22.S4
+	VDUP V1.S[0], V15.S4
+	VDUP V1.S[0], V23.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VFMLA V18.S4, V22.S4, V23.S4
+	VDUP V1.S[1], V14.S4
+	VDUP V1.S[1], V22.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VFMLA V18.S4, V23.S4, V22.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x6e32de57 // fmul v23.4s, v18.4s, v18.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x4e26d652 // fadd v18.4s, v18.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	VFMLA V23.S4, V22.S4, V18.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21aab5 // fcvtns v21.4s, v21.4s
+	VSHL $23, V13.S4, V13.S4
+	VSHL $23, V21.S4, V21.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VADD V21.S4, V18.S4, V18.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	VBIT V19.B16, V5.B16, V18.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e741e52 // bic v18.16b, v18.16b, v20.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x4e26d652 // fadd v18.4s, v18.4s, v6.4s
+	WORD $0x6e2afd08 // fdiv v8.4s, v8.4s, v10.4s
+	WORD $0x6e32fe10 // fdiv v16.4s, v16.4s, v18.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	FMOVQ F8, 0(R2)
+	FMOVQ F16, 16(R2)
+	ADD $32, R4
+	ADD $32, R1
+	ADD $32, R2
+	SUBS $8, R3, R3
+	BGE k_many
+k_one:
+	ADDS $4, R3, R3
+	BLT k_tail
+k_next:
+	FMOVQ 0(R4), F8
+	FMOVQ 0(R1), F9
+	WORD $0x4e27f508 // fmax v8.4s, v8.4s, v7.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
+	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V0.S[3], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VDUP V1.S[0], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V1.S[1], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	VSHL $23, V13.S4, V13.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x6e2afd08 // fdiv v8.4s, v8.4s, v10.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	FMOVQ F8, 0(R2)
+	ADD $16, R4
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3, R3
+	BGE k_next
+k_tail:
+	ADDS $4, R3, R3
+	BEQ k_done
+k_last:
+	FMOVS 0(R4), F8
+	FMOVS 0(R1), F9
+	WORD $0x4e27f508 // fmax v8.4s, v8.4s, v7.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
+	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V0.S[3], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VDUP V1.S[0], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V1.S[1], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	VSHL $23, V13.S4, V13.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x6e2afd08 // fdiv v8.4s, v8.4s, v10.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	FMOVS F8, 0(R2)
+	ADD $4, R4
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3, R3
+	BNE k_last
+k_done:
+	SUBS $1, R0, R0
+	BNE rows
+	RET
+
 // func expSum128(n int, x *float32, shift float32) float32
 TEXT ·expSum128(SB), NOSPLIT, $0-28
 	MOVD n+0(FP), R0
@@ -5083,6 +5500,236 @@ last_rows:
 	ADD $4, R1
 	ADD $4, R2
 	ADD $4, R4
+	SUBS $1, R0, R0
+	BGE last
+done:
+	RET
+
+// func slopeScan128(rows, d int, out, x *float32, ld int, inv *float32, ldi int, state *float32)
+TEXT ·slopeScan128(SB), NOSPLIT, $0-64
+	MOVD d+8(FP), R0
+	MOVD out+16(FP), R1
+	MOVD x+24(FP), R2
+	MOVD ld+32(FP), R3
+	MOVD ldi+48(FP), R4
+	MOVD state+56(FP), R5
+	SUBS $16, R0, R0
+	BLT some
+four:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVQ 0(R5), F1
+	FMOVQ 16(R5), F2
+	FMOVQ 32(R5), F3
+	FMOVQ 48(R5), F4
+four_rows:
+	FMOVS 0(R9), F0
+	FMOVQ 0(R7), F5
+	FMOVQ 16(R7), F6
+	FMOVQ 32(R7), F7
+	FMOVQ 48(R7), F8
+	FMOVQ F1, 0(R6)
+	FMOVQ F2, 16(R6)
+	FMOVQ F3, 32(R6)
+	FMOVQ F4, 48(R6)
+	WORD $0x4ea1d4a5 // fsub v5.4s, v5.4s, v1.4s
+	WORD $0x4ea2d4c6 // fsub v6.4s, v6.4s, v2.4s
+	WORD $0x4ea3d4e7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
+	WORD $0x4f8010a1 // fmla v1.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010c2 // fmla v2.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010e3 // fmla v3.4s, v7.4s, v0.s[0]
+	WORD $0x4f801104 // fmla v4.4s, v8.4s, v0.s[0]
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE four_rows
+	FMOVQ F1, 0(R5)
+	FMOVQ F2, 16(R5)
+	FMOVQ F3, 32(R5)
+	FMOVQ F4, 48(R5)
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R5
+	SUBS $16, R0, R0
+	BGE four
+some:
+	ADDS $12, R0, R0
+	BLT few
+one:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVQ 0(R5), F1
+one_rows:
+	FMOVS 0(R9), F0
+	FMOVQ 0(R7), F2
+	FMOVQ F1, 0(R6)
+	WORD $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD $0x4f801041 // fmla v1.4s, v2.4s, v0.s[0]
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE one_rows
+	FMOVQ F1, 0(R5)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R5
+	SUBS $4, R0, R0
+	BGE one
+few:
+	ADDS $3, R0, R0
+	BLT done
+last:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVS 0(R5), F1
+last_rows:
+	FMOVS 0(R9), F0
+	FMOVS 0(R7), F2
+	FMOVS F1, 0(R6)
+	WORD $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD $0x4f801041 // fmla v1.4s, v2.4s, v0.s[0]
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE last_rows
+	FMOVS F1, 0(R5)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R5
+	SUBS $1, R0, R0
+	BGE last
+done:
+	RET
+
+// func slopeScanBack128(rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+TEXT ·slopeScanBack128(SB), NOSPLIT, $0-64
+	MOVD d+8(FP), R0
+	MOVD dx+16(FP), R1
+	MOVD dout+24(FP), R2
+	MOVD ld+32(FP), R3
+	MOVD ldi+48(FP), R4
+	MOVD lambda+56(FP), R5
+	SUBS $16, R0, R0
+	BLT some
+four:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVQ 0(R5), F1
+	FMOVQ 16(R5), F2
+	FMOVQ 32(R5), F3
+	FMOVQ 48(R5), F4
+four_rows:
+	FMOVS 0(R9), F0
+	WORD $0x4f80902d // fmul v13.4s, v1.4s, v0.s[0]
+	WORD $0x4f80904e // fmul v14.4s, v2.4s, v0.s[0]
+	WORD $0x4f80906f // fmul v15.4s, v3.4s, v0.s[0]
+	WORD $0x4f809090 // fmul v16.4s, v4.4s, v0.s[0]
+	FMOVQ 0(R6), F5
+	FMOVQ 16(R6), F6
+	FMOVQ 32(R6), F7
+	FMOVQ 48(R6), F8
+	FMOVQ 0(R7), F9
+	FMOVQ 16(R7), F10
+	FMOVQ 32(R7), F11
+	FMOVQ 48(R7), F12
+	WORD $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e30d508 // fadd v8.4s, v8.4s, v16.4s
+	FMOVQ F5, 0(R6)
+	FMOVQ F6, 16(R6)
+	FMOVQ F7, 32(R6)
+	FMOVQ F8, 48(R6)
+	WORD $0x4eadd421 // fsub v1.4s, v1.4s, v13.4s
+	WORD $0x4eaed442 // fsub v2.4s, v2.4s, v14.4s
+	WORD $0x4eafd463 // fsub v3.4s, v3.4s, v15.4s
+	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x4e2cd484 // fadd v4.4s, v4.4s, v12.4s
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE four_rows
+	FMOVQ F1, 0(R5)
+	FMOVQ F2, 16(R5)
+	FMOVQ F3, 32(R5)
+	FMOVQ F4, 48(R5)
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R5
+	SUBS $16, R0, R0
+	BGE four
+some:
+	ADDS $12, R0, R0
+	BLT few
+one:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVQ 0(R5), F1
+one_rows:
+	FMOVS 0(R9), F0
+	WORD $0x4f809024 // fmul v4.4s, v1.4s, v0.s[0]
+	FMOVQ 0(R6), F2
+	FMOVQ 0(R7), F3
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVQ F2, 0(R6)
+	WORD $0x4ea4d421 // fsub v1.4s, v1.4s, v4.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE one_rows
+	FMOVQ F1, 0(R5)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R5
+	SUBS $4, R0, R0
+	BGE one
+few:
+	ADDS $3, R0, R0
+	BLT done
+last:
+	MOVD rows+0(FP), R8
+	MOVD inv+40(FP), R9
+	MOVD R1, R6
+	MOVD R2, R7
+	FMOVS 0(R5), F1
+last_rows:
+	FMOVS 0(R9), F0
+	WORD $0x4f809024 // fmul v4.4s, v1.4s, v0.s[0]
+	FMOVS 0(R6), F2
+	FMOVS 0(R7), F3
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	FMOVS F2, 0(R6)
+	WORD $0x4ea4d421 // fsub v1.4s, v1.4s, v4.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	ADD R3, R6, R6
+	ADD R3, R7, R7
+	ADD R4, R9, R9
+	SUBS $1, R8, R8
+	BNE last_rows
+	FMOVS F1, 0(R5)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R5
 	SUBS $1, R0, R0
 	BGE last
 done:

@@ -298,3 +298,75 @@ func decayScanBack(dx, dout []float32, ld, n int, mu []float32, alpha float32) {
 		decayScanBack128(min(rows, t), len(mu), &dx[last], &dout[last], -ld*4, &mu[0], alpha)
 	}
 }
+
+func blend(y, a, b, w []float32) {
+	if level == levelGo {
+		blendGo(y, a, b, w)
+		return
+	}
+	for len(y) > 0 {
+		n := min(len(y), most)
+		blend128(n, &a[0], &b[0], &w[0], &y[0])
+		y, a, b, w = y[n:], a[n:], b[n:], w[n:]
+	}
+}
+
+// slopeScan has at least one row and one column.
+func slopeScan(out, x []float32, ld, n int, state, inv []float32, ldi int) {
+	if level == levelGo {
+		slopeScanGo(out, x, ld, n, state, inv, ldi)
+		return
+	}
+	for t, rows := 0, atOnce(1, len(state)); t < n; t += rows {
+		slopeScan128(min(rows, n-t), len(state), &out[t*ld], &x[t*ld], ld*4, &inv[t*ldi], ldi*4, &state[0])
+	}
+}
+
+// slopeScanBack has at least one row and one column.
+func slopeScanBack(dx, dout []float32, ld, n int, lambda, inv []float32, ldi int) {
+	if level == levelGo {
+		slopeScanBackGo(dx, dout, ld, n, lambda, inv, ldi)
+		return
+	}
+	for t, rows := n, atOnce(1, len(lambda)); t > 0; t -= rows {
+		last := (t - 1) * ld
+		slopeScanBack128(min(rows, t), len(lambda), &dx[last], &dout[last], -ld*4, &inv[(t-1)*ldi], -ldi*4, &lambda[0])
+	}
+}
+
+func above(x []float32, floor float32) (sum float32, count int) {
+	if level == levelGo {
+		return aboveGo(x, floor)
+	}
+	for len(x) > 0 {
+		n := min(len(x), most)
+		s, c := above128(n, &x[0], floor)
+		sum, count, x = sum+s, count+c, x[n:]
+	}
+	return sum, count
+}
+
+// swiglu has at least one row.
+func swiglu(hid, act []float32, n int) {
+	if level == levelGo {
+		swigluGo(hid, act, n)
+		return
+	}
+	for len(hid) > 0 {
+		rows := min(len(hid)/n, atOnce(1, n))
+		swiglu128(rows, n, &act[0], &hid[0])
+		hid, act = hid[rows*n:], act[2*rows*n:]
+	}
+}
+
+// blocksHalf computes y = x·W for a block-diagonal W of dc×dc blocks, or reports that no routine here can.
+func blocksHalf(y []float32, w []uint16, x []float32, dc int) bool {
+	if level == levelGo || dc%8 != 0 {
+		return false
+	}
+	blocks, size := len(y)/dc, dc*dc
+	for b, some := 0, atOnce(1, size); b < blocks; b += some {
+		blocksHalf128(min(some, blocks-b), dc, &w[b*size], &x[b*dc], &y[b*dc])
+	}
+	return true
+}

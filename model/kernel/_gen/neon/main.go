@@ -32,6 +32,7 @@ func main() {
 		p.gemvT(rows, false)
 		p.gemvT(rows, true)
 	}
+	p.blocksHalf()
 	p.widen()
 	p.dot()
 	p.axpy()
@@ -41,14 +42,19 @@ func main() {
 	p.scale()
 	p.mulScale()
 	p.mulScaleBy()
+	p.blend()
+	p.above()
 	p.max()
 	p.exp()
 	p.sigmoid()
 	p.silu()
+	p.swiglu()
 	p.expSum()
 	p.adam()
 	p.decayScan()
 	p.decayScanBack()
+	p.slopeScan()
+	p.slopeScanBack()
 
 	for name, content := range map[string]string{*text: p.assembly(), *stubs: p.declarations(*pkg)} {
 		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {

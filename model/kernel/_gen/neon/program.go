@@ -40,39 +40,46 @@ func (p *program) emit(format string, args ...any) {
 
 func (p *program) label(name string) { p.lines = append(p.lines, name+":") }
 
-// text opens a function. Its parameters and its result are ints, pointers and float32s.
-func (p *program) text(name, parameters, result string) {
+// text opens a function. Its parameters and its results are ints, pointers and float32s; a single result needs no
+// name and is called ret.
+func (p *program) text(name, parameters, results string) {
 	p.vecs, p.ptrs = 0, 0
 	p.offsets = map[string]string{}
-	size := 0
-	place := func(name, kind string) {
+	signature := fmt.Sprintf("func %s(%s)", name, parameters)
+	size := p.place(parameters, 0)
+	switch {
+	case strings.Contains(results, " "):
+		signature += " (" + results + ")"
+		size = p.place(results, (size+7)/8*8)
+	case results != "":
+		signature += " " + results
+		size = p.place("ret "+results, (size+7)/8*8)
+	}
+	p.stubs = append(p.stubs, "//go:noescape\n"+signature+"\n")
+	p.lines = append(p.lines, "", "// "+signature, fmt.Sprintf("TEXT ·%s(SB), NOSPLIT, $0-%d", name, size))
+}
+
+// place notes where each of a list of parameters stands, the first at size or after it, and returns where they end.
+func (p *program) place(list string, size int) int {
+	var waiting []string // names whose type comes with a later one
+	for _, field := range strings.Split(list, ", ") {
+		name, kind, typed := strings.Cut(field, " ")
+		waiting = append(waiting, name)
+		if !typed {
+			continue
+		}
 		width := 8
 		if kind == "float32" {
 			width = 4
 		}
-		size = (size + width - 1) / width * width
-		p.offsets[name] = fmt.Sprintf("%s+%d(FP)", name, size)
-		size += width
-	}
-	var waiting []string // names whose type comes with a later one
-	for _, field := range strings.Split(parameters, ", ") {
-		name, kind, typed := strings.Cut(field, " ")
-		waiting = append(waiting, name)
-		if typed {
-			for _, n := range waiting {
-				place(n, kind)
-			}
-			waiting = nil
+		for _, n := range waiting {
+			size = (size + width - 1) / width * width
+			p.offsets[n] = fmt.Sprintf("%s+%d(FP)", n, size)
+			size += width
 		}
+		waiting = nil
 	}
-	if result != "" {
-		size = (size + 7) / 8 * 8
-		place("ret", result)
-		result = " " + result
-	}
-	signature := fmt.Sprintf("func %s(%s)%s", name, parameters, result)
-	p.stubs = append(p.stubs, "//go:noescape\n"+signature+"\n")
-	p.lines = append(p.lines, "", "// "+signature, fmt.Sprintf("TEXT ·%s(SB), NOSPLIT, $0-%d", name, size))
+	return size
 }
 
 func (p *program) vec() vec {

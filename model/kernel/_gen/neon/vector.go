@@ -178,6 +178,50 @@ func (p *program) gemvT(rows int, half bool) {
 	p.ret()
 }
 
+// blocksHalf computes y = x·W for a block-diagonal W of dc×dc blocks, input-major, one behind the other; dc is a multiple
+// of eight. Four rows of a block add up apart, or each would wait for the one before.
+func (p *program) blocksHalf() {
+	p.text("blocksHalf128", "blocks, dc int, w *uint16, x, y *float32", "")
+	blocks, dc, w, x, y := p.load("blocks"), p.load("dc"), p.load("w"), p.load("x"), p.load("y")
+	ld, columns, rows, first, row, px := p.ptr(), p.ptr(), p.ptr(), p.ptr(), p.ptr(), p.ptr()
+	p.emit("LSL $1, %v, %v", dc, ld)
+	sums, xs := p.vectors(8), p.vec()
+	p.label("block")
+	p.mov(columns, dc)
+	p.mov(first, w)
+	p.label("columns")
+	p.clear(sums)
+	p.mov(rows, dc)
+	p.mov(row, first)
+	p.mov(px, x)
+	p.label("rows")
+	p.readOn(xs, px, false)
+	var hs [4]halves
+	for i := range hs {
+		hs[i] = p.readHalves(row, 2, false)
+		p.add1(row, row, ld)
+	}
+	p.interleave(4, func(i int) {
+		for k, v := range p.wide(hs[i]) {
+			p.by("fmla", sums[2*i+k], v, lane{xs, i})
+		}
+	})
+	p.emit("SUBS $4, %v, %v", rows, rows)
+	p.emit("BNE rows")
+	for k := range 2 {
+		p.foldInto("fadd", []vec{sums[k], sums[2+k], sums[4+k], sums[6+k]})
+	}
+	p.writePair([2]vec{sums[0], sums[1]}, y)
+	p.advance(y, 32)
+	p.advance(first, 16)
+	p.emit("SUBS $8, %v, %v", columns, columns)
+	p.emit("BNE columns")
+	p.mov(x, px)
+	p.emit("MADD %v, %v, %v, %v", ld, w, dc, w)
+	p.next(blocks, "block")
+	p.ret()
+}
+
 func (p *program) dot() {
 	p.text("dot128", "n int, x, y *float32", "float32")
 	n, x, y := p.load("n"), p.load("x"), p.load("y")
@@ -277,6 +321,50 @@ func (p *program) mulScaleBy() {
 		return x[0]
 	})
 }
+
+// blend computes y = a + w·(b−a).
+func (p *program) blend() {
+	p.each("blend128", "a, b, w, y *float32", func() {}, []string{"a", "b", "w"}, func(x []vec) vec {
+		p.three("fsub", x[1], x[1], x[0])
+		p.fma(x[0], x[1], x[2])
+		return x[0]
+	})
+}
+
+// above returns the sum and the number of the elements that exceed floor.
+func (p *program) above() {
+	p.text("above128", "n int, x *float32, floor float32", "sum float32, count int")
+	n, x := p.load("n"), p.load("x")
+	floor := p.spreadScalar("floor")
+	first := p.firstLane()
+	sums, counts := p.zeros(4), p.zeros(4)
+	p.loop("k", walk{n: n, floats: []ptr{x}}, len(sums), func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v, more := p.vec(), p.vec()
+			p.read(v, x, 16*u, single)
+			p.three("fcmgt", more, v, floor)
+			if single {
+				p.emit("VAND %v.B16, %v.B16, %v.B16", first, more, more)
+			}
+			p.emit("VAND %v.B16, %v.B16, %v.B16", more, v, v)
+			p.three("fadd", sums[u], sums[u], v)
+			p.emit("VSUB %v.S4, %v.S4, %v.S4", more, counts[u], counts[u]) // all ones are -1
+		})
+	})
+	p.foldInto("fadd", sums)
+	p.sumLanes(sums[0])
+	for _, c := range counts[1:] {
+		p.emit("VADD %v.S4, %v.S4, %v.S4", c, counts[0], counts[0])
+	}
+	p.emit("VADDV %v.S4, %v", counts[0], counts[0])
+	p.emit("VMOV %v.S[0], %v", counts[0], n)
+	p.emit("FMOVS %s, %s", sums[0].f(), p.offset("sum"))
+	p.emit("MOVD %v, %s", n, p.offset("count"))
+	p.ret()
+}
+
+// firstLane has ones in its first lane, and zeros.
+func (p *program) firstLane() vec { return p.table([4]float32{math.Float32frombits(math.MaxUint32)}) }
 
 func (p *program) max() {
 	p.text("max128", "n int, x *float32", "float32")
@@ -413,12 +501,15 @@ func (p *program) silu() {
 		e = p.exponential()
 		least = p.constant(-math.MaxFloat32)
 	}
-	p.unary("silu128", setup, func(x vec) vec {
-		p.three("fmax", x, x, least) // of -Inf the limit, 0, and not NaN
-		d := e.onePlusExpNeg(x)
-		p.three("fdiv", x, x, d)
-		return x
-	})
+	p.unary("silu128", setup, func(x vec) vec { return e.silu(x, least) })
+}
+
+// silu returns x/(1 + exp(-x)) and spends x. least bounds it from below: of -Inf it is the limit, 0, and not NaN.
+func (e exponential) silu(x, least vec) vec {
+	e.p.three("fmax", x, x, least)
+	d := e.onePlusExpNeg(x)
+	e.p.three("fdiv", x, x, d)
+	return x
 }
 
 // expSum computes x = exp(x-shift) in place and returns the sum.
@@ -427,7 +518,7 @@ func (p *program) expSum() {
 	n, x := p.load("n"), p.load("x")
 	shift := p.spreadScalar("shift")
 	e := p.exponential()
-	first := p.table([4]float32{math.Float32frombits(math.MaxUint32)})
+	first := p.firstLane()
 	sums := p.zeros(2)
 	p.loop("k", walk{n: n, floats: []ptr{x}}, len(sums), func(vectors int, single bool) {
 		p.interleave(vectors, func(u int) {
@@ -445,6 +536,31 @@ func (p *program) expSum() {
 	p.foldInto("fadd", sums)
 	p.sumLanes(sums[0])
 	p.retScalar(sums[0])
+}
+
+// swiglu computes hid = silu(a)·b for rows of act = [a | b], each of the two n long.
+func (p *program) swiglu() {
+	p.text("swiglu128", "rows, n int, act, hid *float32", "")
+	rows, b, hid := p.load("rows"), p.load("act"), p.load("hid")
+	n, a := p.ptr(), p.ptr()
+	e := p.exponential()
+	least := p.constant(-math.MaxFloat32)
+	p.label("rows")
+	p.reload("n", n)
+	p.mov(a, b)
+	p.emit("ADD %v<<2, %v", n, b)
+	p.loop("k", walk{n: n, floats: []ptr{a, b, hid}}, 2, func(vectors int, single bool) {
+		p.interleave(vectors, func(u int) {
+			v, w := p.vec(), p.vec()
+			p.read(v, a, 16*u, single)
+			p.read(w, b, 16*u, single)
+			v = e.silu(v, least)
+			p.three("fmul", v, v, w)
+			p.write(v, hid, 16*u, single)
+		})
+	})
+	p.next(rows, "rows")
+	p.ret()
 }
 
 // adam takes c = rate, β1, 1-β1, β2, 1-β2, decay, 1/(1-β2ᵗ), ε, with 1/(1-β1ᵗ) already in the rate.
@@ -565,6 +681,71 @@ func (p *program) decayScanBack() {
 		p.next(rows, label)
 		for j := range u {
 			p.write(u[j], mu, 16*j, single)
+		}
+	})
+	p.ret()
+}
+
+// slopeScan walks as decayScan does: out = s, s += (x−s)·inv, with an inv for each row.
+func (p *program) slopeScan() {
+	p.text("slopeScan128", "rows, d int, out, x *float32, ld int, inv *float32, ldi int, state *float32", "")
+	d, out, x, ld, ldi, state := p.load("d"), p.load("out"), p.load("x"), p.load("ld"), p.load("ldi"), p.load("state")
+	p.columns(walk{n: d, floats: []ptr{out, x, state}}, func(label string, vectors int, single bool) {
+		po, px, rows, inv, k := p.ptr(), p.ptr(), p.load("rows"), p.load("inv"), p.vec()
+		p.mov(po, out)
+		p.mov(px, x)
+		s, in := p.vectors(vectors), p.vectors(vectors)
+		for j := range s {
+			p.read(s[j], state, 16*j, single)
+		}
+		p.label(label)
+		p.read(k, inv, 0, true)
+		p.interleave(vectors, func(j int) {
+			p.read(in[j], px, 16*j, single)
+			p.write(s[j], po, 16*j, single)
+			p.three("fsub", in[j], in[j], s[j])
+			p.by("fmla", s[j], in[j], lane{k, 0})
+		})
+		p.add1(po, po, ld)
+		p.add1(px, px, ld)
+		p.add1(inv, inv, ldi)
+		p.next(rows, label)
+		for j := range s {
+			p.write(s[j], state, 16*j, single)
+		}
+	})
+	p.ret()
+}
+
+// slopeScanBack starts at the last row and walks with a negative ld and ldi: dx += λ·inv, λ = dout + λ − λ·inv.
+func (p *program) slopeScanBack() {
+	p.text("slopeScanBack128", "rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32", "")
+	d, dx, dout, ld, ldi, lambda := p.load("d"), p.load("dx"), p.load("dout"), p.load("ld"), p.load("ldi"), p.load("lambda")
+	p.columns(walk{n: d, floats: []ptr{dx, dout, lambda}}, func(label string, vectors int, single bool) {
+		px, po, rows, inv, k := p.ptr(), p.ptr(), p.load("rows"), p.load("inv"), p.vec()
+		p.mov(px, dx)
+		p.mov(po, dout)
+		l, sum, in, given := p.vectors(vectors), p.vectors(vectors), p.vectors(vectors), p.vectors(vectors)
+		for j := range l {
+			p.read(l[j], lambda, 16*j, single)
+		}
+		p.label(label)
+		p.read(k, inv, 0, true)
+		p.interleave(vectors, func(j int) {
+			p.by("fmul", given[j], l[j], lane{k, 0})
+			p.read(sum[j], px, 16*j, single)
+			p.read(in[j], po, 16*j, single)
+			p.three("fadd", sum[j], sum[j], given[j])
+			p.write(sum[j], px, 16*j, single)
+			p.three("fsub", l[j], l[j], given[j])
+			p.three("fadd", l[j], l[j], in[j])
+		})
+		p.add1(px, px, ld)
+		p.add1(po, po, ld)
+		p.add1(inv, inv, ldi)
+		p.next(rows, label)
+		for j := range l {
+			p.write(l[j], lambda, 16*j, single)
 		}
 	})
 	p.ret()

@@ -47,7 +47,7 @@ func gemm(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []fl
 		return
 	}
 	if level == levelAVX512 {
-		gemmWide(ws, c, ldc, a, ars, acs, b, brs, bcs, m, n, k, acc)
+		gemmWide(ws, c, ldc, a, ars, acs, Matrix{F32: b}, brs, bcs, m, n, k, acc)
 		return
 	}
 	gemmNarrow(ws, c, ldc, a, ars, acs, b, brs, bcs, m, n, k, acc)
@@ -219,7 +219,16 @@ func narrow(rows, tiles, k int, a *float32, ars, acs int, b *float32, brs int, c
 	}
 }
 
-func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []float32, brs, bcs int, m, n, k int, acc bool) {
+// gemmHalf has no empty operand.
+func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
+	if level == levelAVX512 && (wcs == 1 || rows > 24) {
+		gemmWide(ws, c, ldc, a, lda, 1, Matrix{BF16: w}, wrs, wcs, rows, n, k, acc)
+		return
+	}
+	gemmWidened(ws, c, ldc, a, lda, w, wrs, wcs, rows, n, k, acc)
+}
+
+func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b Matrix, brs, bcs int, m, n, k int, acc bool) {
 	crowded := acs == 1 && ars%256 == 0 && m > 4
 	block := m
 	if crowded {
@@ -243,11 +252,15 @@ func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b 
 			tiles, base, extra := split(mc, rows512)
 			for n0 := 0; n0 < n; n0 += cols512 {
 				width := min(cols512, n-n0)
-				mask := uint64(1)<<width - 1
-				panel, stride := &b[k0*brs+n0*bcs], brs*4
-				if bcs != 1 || packWorthwhile(mc, kc, brs) {
-					packWide(&ws.panel[0], panel, brs, bcs, kc, width)
-					panel, stride = &ws.panel[0], cols512*4
+				from := k0*brs + n0*bcs
+				panel, stride := &ws.panel[0], cols512*4
+				switch {
+				case b.F32 == nil:
+					packWideHalf(ws, b.BF16[from:], brs, bcs, kc, width)
+				case bcs != 1 || packWorthwhile(mc, kc, brs):
+					packWide(panel, &b.F32[from], brs, bcs, kc, width)
+				default:
+					panel, stride = &b.F32[from], brs*4
 				}
 				i := 0
 				for t := range tiles {
@@ -255,7 +268,7 @@ func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b 
 					if t < extra {
 						rows++
 					}
-					wide(rows, kc, &rowsA[i*rowStride], rowStride*4, acs*4, panel, stride, &c[(m0+i)*ldc+n0], ldc*4, mask, flag)
+					wide(rows, kc, &rowsA[i*rowStride], rowStride*4, acs*4, panel, stride, &c[(m0+i)*ldc+n0], ldc*4, uint64(1)<<width-1, flag)
 					i += rows
 				}
 			}
@@ -277,6 +290,25 @@ func packWide(panel, b *float32, brs, bcs, kc, width int) {
 			done = kc &^ 3
 		}
 		packRest(to, from, bcs, cols512, done, kc, min(16, width-j))
+	}
+}
+
+// packWideHalf is packWide of bfloat16, into the workspace's panel.
+func packWideHalf(ws *Workspace, b []uint16, brs, bcs, kc, width int) {
+	if bcs == 1 {
+		packHalf512(kc, &b[0], brs*2, &ws.panel[0], uint64(1)<<width-1)
+		return
+	}
+	// Sixteen rows at a time are widened, and transposed from there.
+	if ws.wide == nil {
+		ws.wide = Aligned(wideBlock)
+	}
+	for j := 0; j < width; j += 16 {
+		rows := min(16, width-j)
+		for r := range rows {
+			widen(ws.wide[r*spacedStride:][:kc], b[(j+r)*bcs:])
+		}
+		packWide(after(&ws.panel[0], j), &ws.wide[0], 1, spacedStride, kc, rows)
 	}
 }
 

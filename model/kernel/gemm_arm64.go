@@ -247,3 +247,8 @@ func (s strip) tile(i, rows, count, k int, b *float32, brs int, c *float32, ldc,
 		gemm128x8(count, k, a, ars, b, brs, c, ldc, acc)
 	}
 }
+
+// gemmHalf has no empty operand.
+func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
+	gemmWidened(ws, c, ldc, a, lda, w, wrs, wcs, rows, n, k, acc)
+}

@@ -74,6 +74,9 @@ func packT512(k4 int, b *float32, ldb int, dst *float32)
 func packN512(k int, b *float32, ldb int, dst *float32, mask uint64)
 
 //go:noescape
+func packHalf512(k int, b *uint16, ldb int, dst *float32, mask uint64)
+
+//go:noescape
 func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape

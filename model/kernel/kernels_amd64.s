@@ -2813,6 +2813,69 @@ packN512_k:
 	VZEROUPPER
 	RET
 
+// func packHalf512(k int, b *uint16, ldb int, dst *float32, mask uint64)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·packHalf512(SB), NOSPLIT, $0-40
+	MOVQ      k+0(FP), AX
+	MOVQ      b+8(FP), CX
+	MOVQ      ldb+16(FP), DX
+	MOVQ      dst+24(FP), BX
+	MOVQ      mask+32(FP), SI
+	KMOVD     SI, K1
+	VMOVDQU64 words0<>+0(SB), Z0
+	VMOVDQU64 words16<>+0(SB), Z1
+	MOVL      $0xaaaaaaaa, SI
+	KMOVD     SI, K2
+
+packHalf512_k:
+	VMOVDQU16.Z (CX), K1, Z2
+	VPERMW.Z    Z2, Z0, K2, Z3
+	VPERMW.Z    Z2, Z1, K2, Z2
+	VMOVUPS     Z3, (BX)
+	VMOVUPS     Z2, 64(BX)
+	ADDQ        DX, CX
+	ADDQ        $+128, BX
+	DECQ        AX
+	JNZ         packHalf512_k
+	VZEROUPPER
+	RET
+
+DATA words0<>+0(SB)/4, $0x00000000
+DATA words0<>+4(SB)/4, $0x00010000
+DATA words0<>+8(SB)/4, $0x00020000
+DATA words0<>+12(SB)/4, $0x00030000
+DATA words0<>+16(SB)/4, $0x00040000
+DATA words0<>+20(SB)/4, $0x00050000
+DATA words0<>+24(SB)/4, $0x00060000
+DATA words0<>+28(SB)/4, $0x00070000
+DATA words0<>+32(SB)/4, $0x00080000
+DATA words0<>+36(SB)/4, $0x00090000
+DATA words0<>+40(SB)/4, $0x000a0000
+DATA words0<>+44(SB)/4, $0x000b0000
+DATA words0<>+48(SB)/4, $0x000c0000
+DATA words0<>+52(SB)/4, $0x000d0000
+DATA words0<>+56(SB)/4, $0x000e0000
+DATA words0<>+60(SB)/4, $0x000f0000
+GLOBL words0<>(SB), RODATA|NOPTR, $64
+
+DATA words16<>+0(SB)/4, $0x00100000
+DATA words16<>+4(SB)/4, $0x00110000
+DATA words16<>+8(SB)/4, $0x00120000
+DATA words16<>+12(SB)/4, $0x00130000
+DATA words16<>+16(SB)/4, $0x00140000
+DATA words16<>+20(SB)/4, $0x00150000
+DATA words16<>+24(SB)/4, $0x00160000
+DATA words16<>+28(SB)/4, $0x00170000
+DATA words16<>+32(SB)/4, $0x00180000
+DATA words16<>+36(SB)/4, $0x00190000
+DATA words16<>+40(SB)/4, $0x001a0000
+DATA words16<>+44(SB)/4, $0x001b0000
+DATA words16<>+48(SB)/4, $0x001c0000
+DATA words16<>+52(SB)/4, $0x001d0000
+DATA words16<>+56(SB)/4, $0x001e0000
+DATA words16<>+60(SB)/4, $0x001f0000
+GLOBL words16<>(SB), RODATA|NOPTR, $64
+
 // func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 // Requires: AVX, FMA3, MMX+
 TEXT ·gemmNT256x1(SB), NOSPLIT, $0-80
@@ -6027,42 +6090,6 @@ gemvHalf512_done:
 	JNZ           gemvHalf512_rows
 	VZEROUPPER
 	RET
-
-DATA words0<>+0(SB)/4, $0x00000000
-DATA words0<>+4(SB)/4, $0x00010000
-DATA words0<>+8(SB)/4, $0x00020000
-DATA words0<>+12(SB)/4, $0x00030000
-DATA words0<>+16(SB)/4, $0x00040000
-DATA words0<>+20(SB)/4, $0x00050000
-DATA words0<>+24(SB)/4, $0x00060000
-DATA words0<>+28(SB)/4, $0x00070000
-DATA words0<>+32(SB)/4, $0x00080000
-DATA words0<>+36(SB)/4, $0x00090000
-DATA words0<>+40(SB)/4, $0x000a0000
-DATA words0<>+44(SB)/4, $0x000b0000
-DATA words0<>+48(SB)/4, $0x000c0000
-DATA words0<>+52(SB)/4, $0x000d0000
-DATA words0<>+56(SB)/4, $0x000e0000
-DATA words0<>+60(SB)/4, $0x000f0000
-GLOBL words0<>(SB), RODATA|NOPTR, $64
-
-DATA words16<>+0(SB)/4, $0x00100000
-DATA words16<>+4(SB)/4, $0x00110000
-DATA words16<>+8(SB)/4, $0x00120000
-DATA words16<>+12(SB)/4, $0x00130000
-DATA words16<>+16(SB)/4, $0x00140000
-DATA words16<>+20(SB)/4, $0x00150000
-DATA words16<>+24(SB)/4, $0x00160000
-DATA words16<>+28(SB)/4, $0x00170000
-DATA words16<>+32(SB)/4, $0x00180000
-DATA words16<>+36(SB)/4, $0x00190000
-DATA words16<>+40(SB)/4, $0x001a0000
-DATA words16<>+44(SB)/4, $0x001b0000
-DATA words16<>+48(SB)/4, $0x001c0000
-DATA words16<>+52(SB)/4, $0x001d0000
-DATA words16<>+56(SB)/4, $0x001e0000
-DATA words16<>+60(SB)/4, $0x001f0000
-GLOBL words16<>(SB), RODATA|NOPTR, $64
 
 // func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, MMX+

@@ -72,3 +72,7 @@ func above(x []float32, floor float32) (sum float32, count int) { return aboveGo
 func swiglu(hid, act []float32, n int) { swigluGo(hid, act, n) }
 
 func blocksHalf([]float32, []uint16, []float32, int) bool { return false }
+
+func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
+	gemmWidened(ws, c, ldc, a, lda, w, wrs, wcs, rows, n, k, acc)
+}

@@ -71,9 +71,13 @@ func Project(ws *Workspace, c []float32, ldc int, a []float32, lda int, w Matrix
 		} else {
 			w.Times(c[:n], wcs, a[:k], Matrix{})
 		}
-	case w.F32 != nil:
+	case w.F32 != nil || rows <= 0 || n <= 0 || k <= 0:
 		Gemm(ws, c, ldc, a, lda, 1, w.F32, wrs, wcs, rows, n, k, acc)
 	default:
+		if wrs != 1 && wcs != 1 {
+			panic("kernel: Project: W has neither contiguous rows nor contiguous columns")
+		}
+		_, _, _ = c[(rows-1)*ldc+n-1], a[(rows-1)*lda+k-1], w.BF16[(k-1)*wrs+(n-1)*wcs]
 		gemmHalf(ws, c, ldc, a, lda, w.BF16, wrs, wcs, rows, n, k, acc)
 	}
 }
@@ -139,18 +143,11 @@ func (w Matrix) or(f *float32, h *uint16) uintptr {
 // number, for it may lie beyond the end of what p belongs to; fetching from there does no harm.
 func further[T float32 | uint16](p *T) uintptr { return uintptr(unsafe.Pointer(p)) + 8<<10 }
 
-// wideBlock is how many weights gemmHalf widens at a time: what fits the second cache beside the operands.
+// wideBlock is how many weights gemmWidened widens at a time: what fits the second cache beside the operands.
 const wideBlock = 1 << 16
 
-// gemmHalf widens W block by block, and multiplies each while it is in the cache.
-func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
-	if rows <= 0 || n <= 0 || k <= 0 {
-		Gemm(ws, c, ldc, a, lda, 1, nil, wrs, wcs, rows, n, k, acc)
-		return
-	}
-	if wrs != 1 && wcs != 1 {
-		panic("kernel: Project: W has neither contiguous rows nor contiguous columns")
-	}
+// gemmWidened widens W block by block, and multiplies each while it is in the cache. No operand is empty.
+func gemmWidened(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
 	if ws.wide == nil {
 		ws.wide = Aligned(wideBlock)
 	}

@@ -44,12 +44,12 @@ func TestProject(t *testing.T) {
 	}
 	r := seeded()
 	for range 300 {
-		shapes = append(shapes, shape{rows: 1 + r.IntN(4), n: r.IntN(70), k: r.IntN(70), pad: r.IntN(4), transposed: r.IntN(2) == 0, acc: r.IntN(2) == 0})
+		shapes = append(shapes, shape{rows: 1 + r.IntN(2)*r.IntN(40), n: r.IntN(70), k: r.IntN(70), pad: r.IntN(4), transposed: r.IntN(2) == 0, acc: r.IntN(2) == 0})
 	}
 	eachLevel(t, func(t *testing.T) {
 		f, ws := newFence(t, 220000), NewWorkspace()
 		for i, s := range shapes {
-			half := i%3 > 0
+			half := i%3 > 0 || s.rows > 24
 			f.reset()
 			wrs, wcs := s.n+s.pad, 1
 			size := max(0, (s.k-1)*wrs+s.n) * min(s.k, 1)

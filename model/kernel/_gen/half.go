@@ -267,3 +267,25 @@ func (s *isa) blocksHalf() {
 	JNZ(operand.LabelRef(name + "_block"))
 	finish()
 }
+
+// packHalf512 is packN512 of bfloat16, which it widens.
+func packHalf512() {
+	TEXT("packHalf512", NOSPLIT, "func(k int, b *uint16, ldb int, dst *float32, mask uint64)")
+	Pragma("noescape")
+	k, b, ldb, dst, mask := load("k"), load("b"), load("ldb"), load("dst"), load("mask")
+	KMOVD(mask.As32(), reg.K1)
+	h := (&isa{bits: 512}).newHalves()
+	both := ZMM()
+	p := pair{ZMM(), ZMM()}
+	Label("packHalf512_k")
+	VMOVDQU16_Z(at(b, 0), reg.K1, both)
+	VPERMW_Z(both, h.low, reg.K2, p[0])
+	VPERMW_Z(both, h.top, reg.K2, p[1])
+	VMOVUPS(p[0], at(dst, 0))
+	VMOVUPS(p[1], at(dst, 64))
+	ADDQ(ldb, b)
+	ADDQ(operand.I32(128), dst)
+	DECQ(k)
+	JNZ(operand.LabelRef("packHalf512_k"))
+	finish()
+}

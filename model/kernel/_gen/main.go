@@ -25,6 +25,7 @@ func main() {
 	packT256()
 	packT512()
 	packN512()
+	packHalf512()
 	for _, bits := range []int{256, 512} {
 		s := &isa{bits: bits}
 		for rows := 1; rows <= 3; rows++ {

@@ -16,6 +16,9 @@ const (
 	// power of two: it keeps them from crowding into a few sets of the first cache.
 	copiedRows   = 8 * rows128
 	copiedStride = depth128 + 16
+
+	// fewRows is up to how many rows of A it costs more to transpose B into panels than that saves.
+	fewRows = 24
 )
 
 // Workspace is the scratch of one worker: a packed panel of B, a tile for the edges of C, copied rows of A. It holds
@@ -46,7 +49,7 @@ func gemm(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []fl
 	case level == levelGo:
 		gemmGo(c, ldc, a, ars, acs, b, brs, bcs, m, n, k, acc)
 		return
-	case acs == 1 && bcs != 1 && k >= 16 && m <= 24: // packing B would cost more than it saves
+	case acs == 1 && bcs != 1 && k >= 16 && m <= fewRows:
 		gemmDots(c, ldc, a, ars, b, bcs, m, n, k, acc)
 		return
 	case acs == 1 && bcs == 1 && m == 1:
@@ -56,11 +59,37 @@ func gemm(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []fl
 		gemvT(c[:n], b, brs, a[:k], further(&b[0]))
 		return
 	}
+	gemmPanels(ws, c, ldc, a, ars, acs, Matrix{F32: b}, brs, bcs, m, n, k, acc)
+}
+
+// gemmHalf has no empty operand.
+func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
+	switch few := wcs != 1 && k >= 16 && rows <= fewRows; {
+	case level == levelGo || few && 4*k > len(ws.copied):
+		gemmWidened(ws, c, ldc, a, lda, w, wrs, wcs, rows, n, k, acc)
+		return
+	case few:
+		// The rows of W are widened as many at a time as stay in the first cache.
+		step := max(4, most/2/k&^3)
+		for j := 0; j < n; j += step {
+			some := min(step, n-j)
+			for r := range some {
+				widen(ws.copied[r*k:(r+1)*k], w[(j+r)*wcs:][:k])
+			}
+			gemmDots(c[j:], ldc, a, lda, ws.copied[:], k, rows, some, k, acc)
+		}
+		return
+	}
+	gemmPanels(ws, c, ldc, a, lda, 1, Matrix{BF16: w}, wrs, wcs, rows, n, k, acc)
+}
+
+// gemmPanels packs B panel by panel, or takes it where it is.
+func gemmPanels(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b Matrix, brs, bcs int, m, n, k int, acc bool) {
 	for k0 := 0; k0 < k; k0 += depth128 {
 		kc := min(depth128, k-k0)
 		for m0 := 0; m0 < m; {
 			s := ws.strip(a[m0*ars+k0*acs:], ars, acs, m-m0, kc)
-			s.times(ws, c[m0*ldc:], ldc, b[k0*brs:], brs, bcs, n, kc, acc || k0 > 0)
+			s.times(ws, c[m0*ldc:], ldc, b.Slice(k0*brs, b.Len()), brs, bcs, n, kc, acc || k0 > 0)
 			m0 += s.rows
 		}
 	}
@@ -144,16 +173,20 @@ func (s strip) tiles() [2]struct{ rows, count int } {
 }
 
 // times computes as many rows of C (+)= A·B, for a B of at most depth128 rows.
-func (s strip) times(ws *Workspace, c []float32, ldc int, b []float32, brs, bcs, n, k int, acc bool) {
+func (s strip) times(ws *Workspace, c []float32, ldc int, b Matrix, brs, bcs, n, k int, acc bool) {
 	// Contiguous rows of B pay for their copy to a panel when many tiles use it: in place, a deep panel with a long
 	// stride takes a page of the translation buffer a row.
 	pack := bcs != 1 || s.rows >= 64 && k >= 64 && brs != cols128
 	for n0 := 0; n0 < n; n0 += cols128 {
 		width := min(cols128, n-n0)
-		panel, stride := &b[n0*bcs], brs
-		if pack || width < cols128 {
-			packPanel(&ws.panel[0], panel, brs, bcs, k, width)
-			panel, stride = &ws.panel[0], cols128
+		panel, stride := &ws.panel[0], cols128
+		switch {
+		case b.F32 == nil:
+			packHalf(panel, b.BF16[n0*bcs:], brs, bcs, k, width)
+		case pack || width < cols128:
+			packPanel(panel, &b.F32[n0*bcs], brs, bcs, k, width)
+		default:
+			panel, stride = &b.F32[n0*bcs], brs
 		}
 		i := 0
 		for _, t := range s.tiles() {
@@ -215,6 +248,25 @@ func packPanel(panel, b *float32, brs, bcs, k, width int) {
 	}
 }
 
+// packHalf is packPanel of bfloat16, which it widens.
+func packHalf(panel *float32, b []uint16, brs, bcs, k, width int) {
+	done := 0
+	switch {
+	case width < cols128:
+	case bcs == 1:
+		packHalf128(k, &b[0], brs*2, panel)
+		return
+	case k >= 8:
+		packTHalf128(k/8, &b[0], bcs*2, panel)
+		done = k &^ 7
+	}
+	for p := done; p < k; p++ {
+		for j := range width {
+			*after(panel, p*cols128+j) = FromBF16(b[p*brs+j*bcs])
+		}
+	}
+}
+
 // tile computes count tiles of so many rows, from row i of the strip on. Strides are in floats.
 func (s strip) tile(i, rows, count, k int, b *float32, brs int, c *float32, ldc, acc int) {
 	if s.columns {
@@ -246,9 +298,4 @@ func (s strip) tile(i, rows, count, k int, b *float32, brs int, c *float32, ldc,
 	case 8:
 		gemm128x8(count, k, a, ars, b, brs, c, ldc, acc)
 	}
-}
-
-// gemmHalf has no empty operand.
-func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uint16, wrs, wcs, rows, n, k int, acc bool) {
-	gemmWidened(ws, c, ldc, a, lda, w, wrs, wcs, rows, n, k, acc)
 }

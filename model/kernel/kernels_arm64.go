@@ -50,6 +50,12 @@ func gemmNT128x4(n4, k int, a *float32, lda int, b *float32, ldb int, c *float32
 func packT128(k4 int, b *float32, ldb int, dst *float32)
 
 //go:noescape
+func packHalf128(k int, b *uint16, ldb int, dst *float32)
+
+//go:noescape
+func packTHalf128(k8 int, b *uint16, ldb int, dst *float32)
+
+//go:noescape
 func gemvHalf128x1(groups, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)
 
 //go:noescape

@@ -2898,6 +2898,105 @@ four:
 	BNE four
 	RET
 
+// func packHalf128(k int, b *uint16, ldb int, dst *float32)
+TEXT ·packHalf128(SB), NOSPLIT, $0-32
+	MOVD k+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD ldb+16(FP), R2
+	MOVD dst+24(FP), R3
+row:
+	FMOVQ 0(R1), F0
+	WORD $0x2e613801 // shll v1.4s, v0.4h, #16
+	WORD $0x6e613800 // shll2 v0.4s, v0.8h, #16
+	ADD R2, R1, R1
+	FSTPQ (F1, F0), (R3)
+	ADD $32, R3
+	SUBS $1, R0, R0
+	BNE row
+	RET
+
+// func packTHalf128(k8 int, b *uint16, ldb int, dst *float32)
+TEXT ·packTHalf128(SB), NOSPLIT, $0-32
+	MOVD k8+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD ldb+16(FP), R9
+	MOVD dst+24(FP), R10
+	ADD R9, R1, R2
+	ADD R9, R2, R3
+	ADD R9, R3, R4
+	ADD R9, R4, R5
+	ADD R9, R5, R6
+	ADD R9, R6, R7
+	ADD R9, R7, R8
+eight:
+	FMOVQ.P 16(R1), F0
+	FMOVQ.P 16(R2), F1
+	FMOVQ.P 16(R3), F2
+	FMOVQ.P 16(R4), F3
+	FMOVQ.P 16(R5), F4
+	FMOVQ.P 16(R6), F5
+	FMOVQ.P 16(R7), F6
+	FMOVQ.P 16(R8), F7
+	VZIP1 V4.H8, V0.H8, V8.H8
+	VZIP2 V4.H8, V0.H8, V9.H8
+	VZIP1 V5.H8, V1.H8, V10.H8
+	VZIP2 V5.H8, V1.H8, V11.H8
+	VZIP1 V6.H8, V2.H8, V12.H8
+	VZIP2 V6.H8, V2.H8, V13.H8
+	VZIP1 V7.H8, V3.H8, V14.H8
+	VZIP2 V7.H8, V3.H8, V15.H8
+	VZIP1 V12.H8, V8.H8, V0.H8
+	VZIP2 V12.H8, V8.H8, V1.H8
+	VZIP1 V13.H8, V9.H8, V2.H8
+	VZIP2 V13.H8, V9.H8, V3.H8
+	VZIP1 V14.H8, V10.H8, V4.H8
+	VZIP2 V14.H8, V10.H8, V5.H8
+	VZIP1 V15.H8, V11.H8, V6.H8
+	VZIP2 V15.H8, V11.H8, V7.H8
+	VZIP1 V4.H8, V0.H8, V8.H8
+	VZIP2 V4.H8, V0.H8, V9.H8
+	VZIP1 V5.H8, V1.H8, V10.H8
+	VZIP2 V5.H8, V1.H8, V11.H8
+	VZIP1 V6.H8, V2.H8, V12.H8
+	VZIP2 V6.H8, V2.H8, V13.H8
+	VZIP1 V7.H8, V3.H8, V14.H8
+	VZIP2 V7.H8, V3.H8, V15.H8
+	WORD $0x2e613900 // shll v0.4s, v8.4h, #16
+	WORD $0x6e613908 // shll2 v8.4s, v8.8h, #16
+	FSTPQ (F0, F8), (R10)
+	ADD $32, R10
+	WORD $0x2e613921 // shll v1.4s, v9.4h, #16
+	WORD $0x6e613929 // shll2 v9.4s, v9.8h, #16
+	FSTPQ (F1, F9), (R10)
+	ADD $32, R10
+	WORD $0x2e613942 // shll v2.4s, v10.4h, #16
+	WORD $0x6e61394a // shll2 v10.4s, v10.8h, #16
+	FSTPQ (F2, F10), (R10)
+	ADD $32, R10
+	WORD $0x2e613963 // shll v3.4s, v11.4h, #16
+	WORD $0x6e61396b // shll2 v11.4s, v11.8h, #16
+	FSTPQ (F3, F11), (R10)
+	ADD $32, R10
+	WORD $0x2e613984 // shll v4.4s, v12.4h, #16
+	WORD $0x6e61398c // shll2 v12.4s, v12.8h, #16
+	FSTPQ (F4, F12), (R10)
+	ADD $32, R10
+	WORD $0x2e6139a5 // shll v5.4s, v13.4h, #16
+	WORD $0x6e6139ad // shll2 v13.4s, v13.8h, #16
+	FSTPQ (F5, F13), (R10)
+	ADD $32, R10
+	WORD $0x2e6139c6 // shll v6.4s, v14.4h, #16
+	WORD $0x6e6139ce // shll2 v14.4s, v14.8h, #16
+	FSTPQ (F6, F14), (R10)
+	ADD $32, R10
+	WORD $0x2e6139e7 // shll v7.4s, v15.4h, #16
+	WORD $0x6e6139ef // shll2 v15.4s, v15.8h, #16
+	FSTPQ (F7, F15), (R10)
+	ADD $32, R10
+	SUBS $1, R0, R0
+	BNE eight
+	RET
+
 // func gemvHalf128x1(groups, n int, w *uint16, ldw int, x, y *float32, ahead uintptr)
 TEXT ·gemvHalf128x1(SB), NOSPLIT, $0-56
 	MOVD groups+0(FP), R0
@@ -4343,10 +4442,6 @@ k_many:
 	WORD $0x6ea3e5ae // fcmgt v14.4s, v13.4s, v3.4s
 	WORD $0x6ea7e489 // fcmgt v9.4s, v4.4s, v7.4s
 	WORD $0x6eade48f // fcmgt v15.4s, v4.4s, v13.4s
-	WORD $0x4ea3f4e7 // fmin v7.4s, v7.4s, v3.4s
-	WORD $0x4ea3f5ad // fmin v13.4s, v13.4s, v3.4s
-	WORD $0x4e24f4e7 // fmax v7.4s, v7.4s, v4.4s
-	WORD $0x4e24f5ad // fmax v13.4s, v13.4s, v4.4s
 	WORD $0x4f8198ea // fmul v10.4s, v7.4s, v1.s[2]
 	WORD $0x4f8199b0 // fmul v16.4s, v13.4s, v1.s[2]
 	WORD $0x4e21894a // frintn v10.4s, v10.4s
@@ -4404,8 +4499,6 @@ k_next:
 	FMOVQ 0(R1), F7
 	WORD $0x6ea3e4e8 // fcmgt v8.4s, v7.4s, v3.4s
 	WORD $0x6ea7e489 // fcmgt v9.4s, v4.4s, v7.4s
-	WORD $0x4ea3f4e7 // fmin v7.4s, v7.4s, v3.4s
-	WORD $0x4e24f4e7 // fmax v7.4s, v7.4s, v4.4s
 	WORD $0x4f8198ea // fmul v10.4s, v7.4s, v1.s[2]
 	WORD $0x4e21894a // frintn v10.4s, v10.4s
 	WORD $0x4fa15947 // fmls v7.4s, v10.4s, v1.s[3]
@@ -4440,8 +4533,6 @@ k_last:
 	FMOVS 0(R1), F7
 	WORD $0x6ea3e4e8 // fcmgt v8.4s, v7.4s, v3.4s
 	WORD $0x6ea7e489 // fcmgt v9.4s, v4.4s, v7.4s
-	WORD $0x4ea3f4e7 // fmin v7.4s, v7.4s, v3.4s
-	WORD $0x4e24f4e7 // fmax v7.4s, v7.4s, v4.4s
 	WORD $0x4f8198ea // fmul v10.4s, v7.4s, v1.s[2]
 	WORD $0x4e21894a // frintn v10.4s, v10.4s
 	WORD $0x4fa15947 // fmls v7.4s, v10.4s, v1.s[3]
@@ -4502,10 +4593,6 @@ k_many:
 	WORD $0x6ea3e5f0 // fcmgt v16.4s, v15.4s, v3.4s
 	WORD $0x6ea8e48a // fcmgt v10.4s, v4.4s, v8.4s
 	WORD $0x6eafe491 // fcmgt v17.4s, v4.4s, v15.4s
-	WORD $0x4ea3f508 // fmin v8.4s, v8.4s, v3.4s
-	WORD $0x4ea3f5ef // fmin v15.4s, v15.4s, v3.4s
-	WORD $0x4e24f508 // fmax v8.4s, v8.4s, v4.4s
-	WORD $0x4e24f5ef // fmax v15.4s, v15.4s, v4.4s
 	WORD $0x4f81990b // fmul v11.4s, v8.4s, v1.s[2]
 	WORD $0x4f8199f2 // fmul v18.4s, v15.4s, v1.s[2]
 	WORD $0x4e21896b // frintn v11.4s, v11.4s
@@ -4568,8 +4655,6 @@ k_next:
 	WORD $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	WORD $0x6ea3e509 // fcmgt v9.4s, v8.4s, v3.4s
 	WORD $0x6ea8e48a // fcmgt v10.4s, v4.4s, v8.4s
-	WORD $0x4ea3f508 // fmin v8.4s, v8.4s, v3.4s
-	WORD $0x4e24f508 // fmax v8.4s, v8.4s, v4.4s
 	WORD $0x4f81990b // fmul v11.4s, v8.4s, v1.s[2]
 	WORD $0x4e21896b // frintn v11.4s, v11.4s
 	WORD $0x4fa15968 // fmls v8.4s, v11.4s, v1.s[3]
@@ -4607,8 +4692,6 @@ k_last:
 	WORD $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	WORD $0x6ea3e509 // fcmgt v9.4s, v8.4s, v3.4s
 	WORD $0x6ea8e48a // fcmgt v10.4s, v4.4s, v8.4s
-	WORD $0x4ea3f508 // fmin v8.4s, v8.4s, v3.4s
-	WORD $0x4e24f508 // fmax v8.4s, v8.4s, v4.4s
 	WORD $0x4f81990b // fmul v11.4s, v8.4s, v1.s[2]
 	WORD $0x4e21896b // frintn v11.4s, v11.4s
 	WORD $0x4fa15968 // fmls v8.4s, v11.4s, v1.s[3]
@@ -4675,10 +4758,6 @@ k_many:
 	WORD $0x6ea3e611 // fcmgt v17.4s, v16.4s, v3.4s
 	WORD $0x6ea9e48b // fcmgt v11.4s, v4.4s, v9.4s
 	WORD $0x6eb0e492 // fcmgt v18.4s, v4.4s, v16.4s
-	WORD $0x4ea3f529 // fmin v9.4s, v9.4s, v3.4s
-	WORD $0x4ea3f610 // fmin v16.4s, v16.4s, v3.4s
-	WORD $0x4e24f529 // fmax v9.4s, v9.4s, v4.4s
-	WORD $0x4e24f610 // fmax v16.4s, v16.4s, v4.4s
 	WORD $0x4f81992c // fmul v12.4s, v9.4s, v1.s[2]
 	WORD $0x4f819a13 // fmul v19.4s, v16.4s, v1.s[2]
 	WORD $0x4e21898c // frintn v12.4s, v12.4s
@@ -4742,8 +4821,6 @@ k_next:
 	WORD $0x6ea0f909 // fneg v9.4s, v8.4s
 	WORD $0x6ea3e52a // fcmgt v10.4s, v9.4s, v3.4s
 	WORD $0x6ea9e48b // fcmgt v11.4s, v4.4s, v9.4s
-	WORD $0x4ea3f529 // fmin v9.4s, v9.4s, v3.4s
-	WORD $0x4e24f529 // fmax v9.4s, v9.4s, v4.4s
 	WORD $0x4f81992c // fmul v12.4s, v9.4s, v1.s[2]
 	WORD $0x4e21898c // frintn v12.4s, v12.4s
 	WORD $0x4fa15989 // fmls v9.4s, v12.4s, v1.s[3]
@@ -4782,8 +4859,6 @@ k_last:
 	WORD $0x6ea0f909 // fneg v9.4s, v8.4s
 	WORD $0x6ea3e52a // fcmgt v10.4s, v9.4s, v3.4s
 	WORD $0x6ea9e48b // fcmgt v11.4s, v4.4s, v9.4s
-	WORD $0x4ea3f529 // fmin v9.4s, v9.4s, v3.4s
-	WORD $0x4e24f529 // fmax v9.4s, v9.4s, v4.4s
 	WORD $0x4f81992c // fmul v12.4s, v9.4s, v1.s[2]
 	WORD $0x4e21898c // frintn v12.4s, v12.4s
 	WORD $0x4fa15989 // fmls v9.4s, v12.4s, v1.s[3]
@@ -4856,10 +4931,6 @@ k_many:
 	WORD $0x6ea3e653 // fcmgt v19.4s, v18.4s, v3.4s
 	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
 	WORD $0x6eb2e494 // fcmgt v20.4s, v4.4s, v18.4s
-	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
-	WORD $0x4ea3f652 // fmin v18.4s, v18.4s, v3.4s
-	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
-	WORD $0x4e24f652 // fmax v18.4s, v18.4s, v4.4s
 	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
 	WORD $0x4f819a55 // fmul v21.4s, v18.4s, v1.s[2]
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
@@ -4927,8 +4998,6 @@ k_next:
 	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
 	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
 	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
-	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
-	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
 	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
@@ -4970,8 +5039,6 @@ k_last:
 	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
 	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
 	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
-	WORD $0x4ea3f54a // fmin v10.4s, v10.4s, v3.4s
-	WORD $0x4e24f54a // fmax v10.4s, v10.4s, v4.4s
 	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
@@ -5043,10 +5110,6 @@ k_many:
 	WORD $0x6ea4e632 // fcmgt v18.4s, v17.4s, v4.4s
 	WORD $0x6eabe4ad // fcmgt v13.4s, v5.4s, v11.4s
 	WORD $0x6eb1e4b3 // fcmgt v19.4s, v5.4s, v17.4s
-	WORD $0x4ea4f56b // fmin v11.4s, v11.4s, v4.4s
-	WORD $0x4ea4f631 // fmin v17.4s, v17.4s, v4.4s
-	WORD $0x4e25f56b // fmax v11.4s, v11.4s, v5.4s
-	WORD $0x4e25f631 // fmax v17.4s, v17.4s, v5.4s
 	WORD $0x4f82996e // fmul v14.4s, v11.4s, v2.s[2]
 	WORD $0x4f829a34 // fmul v20.4s, v17.4s, v2.s[2]
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
@@ -5106,8 +5169,6 @@ k_next:
 	WORD $0x4ea0d56b // fsub v11.4s, v11.4s, v0.4s
 	WORD $0x6ea4e56c // fcmgt v12.4s, v11.4s, v4.4s
 	WORD $0x6eabe4ad // fcmgt v13.4s, v5.4s, v11.4s
-	WORD $0x4ea4f56b // fmin v11.4s, v11.4s, v4.4s
-	WORD $0x4e25f56b // fmax v11.4s, v11.4s, v5.4s
 	WORD $0x4f82996e // fmul v14.4s, v11.4s, v2.s[2]
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
 	WORD $0x4fa259cb // fmls v11.4s, v14.4s, v2.s[3]
@@ -5143,8 +5204,6 @@ k_last:
 	WORD $0x4ea0d56b // fsub v11.4s, v11.4s, v0.4s
 	WORD $0x6ea4e56c // fcmgt v12.4s, v11.4s, v4.4s
 	WORD $0x6eabe4ad // fcmgt v13.4s, v5.4s, v11.4s
-	WORD $0x4ea4f56b // fmin v11.4s, v11.4s, v4.4s
-	WORD $0x4e25f56b // fmax v11.4s, v11.4s, v5.4s
 	WORD $0x4f82996e // fmul v14.4s, v11.4s, v2.s[2]
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
 	WORD $0x4fa259cb // fmls v11.4s, v14.4s, v2.s[3]

@@ -312,3 +312,47 @@ func (p *program) packT() {
 	p.next(k, "four")
 	p.ret()
 }
+
+// packHalf widens k rows of eight bfloat16 into a panel.
+func (p *program) packHalf() {
+	p.text("packHalf128", "k int, b *uint16, ldb int, dst *float32", "")
+	k, b, ldb, dst := p.load("k"), p.load("b"), p.load("ldb"), p.load("dst")
+	p.label("row")
+	v := p.wide(p.readHalves(b, 2, false))
+	p.add1(b, b, ldb)
+	p.writePair([2]vec{v[0], v[1]}, dst)
+	p.advance(dst, 32)
+	p.next(k, "row")
+	p.ret()
+}
+
+// packTHalf writes dst[k·8+n] = b[n·ldb+k] for 8 rows n of B and 8·k8 of its columns k, and widens it.
+func (p *program) packTHalf() {
+	p.text("packTHalf128", "k8 int, b *uint16, ldb int, dst *float32", "")
+	k := p.load("k8")
+	row := p.rows(8)
+	p.reload("b", row[0])
+	ldb, dst := p.load("ldb"), p.load("dst")
+	p.below(row, ldb)
+	p.label("eight")
+	v, t := p.vectors(8), p.vectors(8)
+	for i := range v {
+		p.readOn(v[i], row[i], false)
+	}
+	// Zipping the first half with the second three times over transposes.
+	for range 3 {
+		for i := range 4 {
+			p.emit("VZIP1 %v.H8, %v.H8, %v.H8", v[i+4], v[i], t[2*i])
+			p.emit("VZIP2 %v.H8, %v.H8, %v.H8", v[i+4], v[i], t[2*i+1])
+		}
+		v, t = t, v
+	}
+	for i, h := range v {
+		p.widenHalf(t[i], h, false)
+		p.widenHalf(h, h, true)
+		p.writePair([2]vec{t[i], h}, dst)
+		p.advance(dst, 32)
+	}
+	p.next(k, "eight")
+	p.ret()
+}

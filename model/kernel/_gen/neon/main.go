@@ -25,6 +25,8 @@ func main() {
 		p.gemmNT(rows)
 	}
 	p.packT()
+	p.packHalf()
+	p.packTHalf()
 	for _, rows := range []int{1, 4} {
 		p.gemvHalf(rows)
 	}

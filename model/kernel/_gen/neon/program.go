@@ -273,7 +273,7 @@ func (p *program) fetch(r ptr, bytes int) {
 // the names that Arm gives them.
 var (
 	ofThree = map[string]uint32{
-		"fadd": 0x4e20d400, "fsub": 0x4ea0d400, "fmul": 0x6e20dc00, "fdiv": 0x6e20fc00, "fmax": 0x4e20f400, "fmin": 0x4ea0f400,
+		"fadd": 0x4e20d400, "fsub": 0x4ea0d400, "fmul": 0x6e20dc00, "fdiv": 0x6e20fc00, "fmax": 0x4e20f400,
 		"faddp": 0x6e20d400, "fmaxp": 0x6e20f400, "fcmgt": 0x6ea0e400,
 	}
 	ofTwo = map[string]uint32{

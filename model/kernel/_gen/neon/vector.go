@@ -426,14 +426,13 @@ func (p *program) exponential() exponential {
 	return e
 }
 
-// of returns exp x and spends x. A NaN stays one: neither comparison holds for it, and fmin and fmax pass it on.
+// of returns exp x and spends x. What comes out for an x beyond the bounds is replaced; a NaN, which is not beyond
+// either, stays one.
 func (e exponential) of(x vec) vec {
 	p := e.p
 	over, under, n, y, t := p.vec(), p.vec(), p.vec(), p.vec(), p.vec()
 	p.three("fcmgt", over, x, e.high)
 	p.three("fcmgt", under, e.low, x)
-	p.three("fmin", x, x, e.high)
-	p.three("fmax", x, x, e.low)
 	p.by("fmul", n, x, e.log2)
 	p.two("frintn", n, n)
 	p.by("fmls", x, n, e.ln2a)

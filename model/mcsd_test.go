@@ -227,8 +227,9 @@ func TestCausality(t *testing.T) {
 		}
 		m.Forward(m.NewState(), changed, &b)
 		for i := range cut * sense.Symbols {
-			if a.Logits[i] != b.Logits[i] {
-				t.Fatalf("logit %d of event %d changed with event %d", i%sense.Symbols, i/sense.Symbols, cut)
+			// How a section's sums are rounded may depend on how many events share it.
+			if v, w := float64(a.Logits[i]), float64(b.Logits[i]); math.Abs(v-w) > 1e-5*(1+math.Abs(v)) {
+				t.Fatalf("logit %d of event %d changed with event %d: %g, %g", i%sense.Symbols, i/sense.Symbols, cut, v, w)
 			}
 		}
 		if bytes.Equal(floats(a.Logits[cut*sense.Symbols:]), floats(b.Logits[cut*sense.Symbols:])) {

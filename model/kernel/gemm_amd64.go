@@ -229,7 +229,7 @@ func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uin
 }
 
 func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b Matrix, brs, bcs int, m, n, k int, acc bool) {
-	crowded := acs == 1 && ars%256 == 0 && m > 4
+	crowded := acs == 1 && ars%256 == 0 && m > 4 && k >= 64
 	block := m
 	if crowded {
 		block = spacedRows
@@ -299,16 +299,18 @@ func packWideHalf(ws *Workspace, b []uint16, brs, bcs, kc, width int) {
 		packHalf512(kc, &b[0], brs*2, &ws.panel[0], uint64(1)<<width-1)
 		return
 	}
-	// Sixteen rows at a time are widened, and transposed from there.
-	if ws.wide == nil {
-		ws.wide = Aligned(wideBlock)
-	}
 	for j := 0; j < width; j += 16 {
-		rows := min(16, width-j)
-		for r := range rows {
-			widen(ws.wide[r*spacedStride:][:kc], b[(j+r)*bcs:])
+		to, from := after(&ws.panel[0], j), b[j*bcs:]
+		done := 0
+		if width-j >= 16 && kc >= 8 {
+			packTHalf512(kc/8, &from[0], bcs*2, to)
+			done = kc &^ 7
 		}
-		packWide(after(&ws.panel[0], j), &ws.wide[0], 1, spacedStride, kc, rows)
+		for r := range min(16, width-j) {
+			for p := done; p < kc; p++ {
+				*after(to, p*cols512+r) = FromBF16(from[r*bcs+p])
+			}
+		}
 	}
 }
 

@@ -77,6 +77,9 @@ func packN512(k int, b *float32, ldb int, dst *float32, mask uint64)
 func packHalf512(k int, b *uint16, ldb int, dst *float32, mask uint64)
 
 //go:noescape
+func packTHalf512(k8 int, b *uint16, ldb int, dst *float32)
+
+//go:noescape
 func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape

@@ -2876,6 +2876,71 @@ DATA words16<>+56(SB)/4, $0x001e0000
 DATA words16<>+60(SB)/4, $0x001f0000
 GLOBL words16<>(SB), RODATA|NOPTR, $64
 
+// func packTHalf512(k8 int, b *uint16, ldb int, dst *float32)
+// Requires: AVX, AVX512F
+TEXT ·packTHalf512(SB), NOSPLIT, $0-32
+	MOVL         $0xffff0000, AX
+	VPBROADCASTD AX, Z0
+	MOVQ         k8+0(FP), AX
+	MOVQ         b+8(FP), CX
+	MOVQ         ldb+16(FP), DX
+	MOVQ         dst+24(FP), BX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (SI)(DX*2), DI
+	LEAQ         (DI)(DX*2), R8
+	LEAQ         (R8)(DX*2), R9
+	LEAQ         (R9)(DX*2), R10
+	LEAQ         (R10)(DX*2), R11
+	LEAQ         (R11)(DX*2), R12
+
+packTHalf512_k:
+	VMOVUPS      (CX), X1
+	VINSERTF32X4 $0x01, (CX)(DX*4), Z1, Z1
+	VINSERTF32X4 $0x02, (CX)(DX*8), Z1, Z1
+	VINSERTF32X4 $0x03, (CX)(SI*4), Z1, Z1
+	VMOVUPS      (CX)(DX*1), X2
+	VINSERTF32X4 $0x01, (CX)(DI*1), Z2, Z2
+	VINSERTF32X4 $0x02, (CX)(R9*1), Z2, Z2
+	VINSERTF32X4 $0x03, (CX)(R11*1), Z2, Z2
+	VMOVUPS      (CX)(DX*2), X3
+	VINSERTF32X4 $0x01, (CX)(SI*2), Z3, Z3
+	VINSERTF32X4 $0x02, (CX)(DI*2), Z3, Z3
+	VINSERTF32X4 $0x03, (CX)(R8*2), Z3, Z3
+	VMOVUPS      (CX)(SI*1), X4
+	VINSERTF32X4 $0x01, (CX)(R8*1), Z4, Z4
+	VINSERTF32X4 $0x02, (CX)(R10*1), Z4, Z4
+	VINSERTF32X4 $0x03, (CX)(R12*1), Z4, Z4
+	VUNPCKLPS    Z2, Z1, Z5
+	VUNPCKHPS    Z2, Z1, Z6
+	VUNPCKLPS    Z4, Z3, Z7
+	VUNPCKHPS    Z4, Z3, Z8
+	VUNPCKLPD    Z7, Z5, Z9
+	VPSLLD       $0x10, Z9, Z10
+	VMOVUPS      Z10, (BX)
+	VPANDD       Z0, Z9, Z9
+	VMOVUPS      Z9, 128(BX)
+	VUNPCKHPD    Z7, Z5, Z5
+	VPSLLD       $0x10, Z5, Z7
+	VMOVUPS      Z7, 256(BX)
+	VPANDD       Z0, Z5, Z5
+	VMOVUPS      Z5, 384(BX)
+	VUNPCKLPD    Z8, Z6, Z5
+	VPSLLD       $0x10, Z5, Z7
+	VMOVUPS      Z7, 512(BX)
+	VPANDD       Z0, Z5, Z5
+	VMOVUPS      Z5, 640(BX)
+	VUNPCKHPD    Z8, Z6, Z5
+	VPSLLD       $0x10, Z5, Z6
+	VMOVUPS      Z6, 768(BX)
+	VPANDD       Z0, Z5, Z5
+	VMOVUPS      Z5, 896(BX)
+	ADDQ         $+16, CX
+	ADDQ         $+1024, BX
+	DECQ         AX
+	JNZ          packTHalf512_k
+	VZEROUPPER
+	RET
+
 // func gemmNT256x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 // Requires: AVX, FMA3, MMX+
 TEXT ·gemmNT256x1(SB), NOSPLIT, $0-80

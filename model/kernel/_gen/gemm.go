@@ -333,9 +333,15 @@ func packT256() {
 func packT512() {
 	TEXT("packT512", NOSPLIT, "func(k4 int, b *float32, ldb int, dst *float32)")
 	Pragma("noescape")
-	k, b, ldb, dst := load("k4"), load("b"), load("ldb"), load("dst")
+	transpose512("packT512", "k4", 4*128, func(i int, v vec, dst ptr) { VMOVUPS(v, at(dst, i*128)) })
+}
+
+// transpose512 takes 16 rows of b, 16 bytes of each at a time, and hands store the transposed words of 32 bits, 16 in
+// a vector: the i-th of each row. It moves dst on by step bytes every time.
+func transpose512(name, times string, step int, store func(i int, v vec, dst ptr)) {
+	k, b, ldb, dst := load(times), load("b"), load("ldb"), load("dst")
 	row := newRowAddrs(b, ldb, 16)
-	Label("packT512_k")
+	Label(name + "_k")
 	var v [4]vec
 	for j := range v {
 		v[j] = ZMM()
@@ -344,11 +350,11 @@ func packT512() {
 		VINSERTF32X4(operand.U8(2), row.at(j+8), v[j], v[j])
 		VINSERTF32X4(operand.U8(3), row.at(j+12), v[j], v[j])
 	}
-	transpose4(v, ZMM, func(i int, v vec) { VMOVUPS(v, at(dst, i*128)) })
+	transpose4(v, ZMM, func(i int, v vec) { store(i, v, dst) })
 	ADDQ(operand.I8(16), b)
-	ADDQ(operand.I32(512), dst)
+	ADDQ(operand.I32(int32(step)), dst)
 	DECQ(k)
-	JNZ(operand.LabelRef("packT512_k"))
+	JNZ(operand.LabelRef(name + "_k"))
 	finish()
 }
 

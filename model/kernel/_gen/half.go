@@ -289,3 +289,20 @@ func packHalf512() {
 	JNZ(operand.LabelRef("packHalf512_k"))
 	finish()
 }
+
+// packTHalf512 is packT512 of bfloat16, which it widens, for 8·k8 columns. Two columns travel as one word: the lower half
+// of it is the first.
+func packTHalf512() {
+	TEXT("packTHalf512", NOSPLIT, "func(k8 int, b *uint16, ldb int, dst *float32)")
+	Pragma("noescape")
+	upper, ones := ZMM(), GP32()
+	MOVL(operand.U32(0xffff0000), ones)
+	VPBROADCASTD(ones, upper)
+	transpose512("packTHalf512", "k8", 8*128, func(i int, v vec, dst ptr) {
+		first := ZMM()
+		VPSLLD(operand.U8(16), v, first)
+		VMOVUPS(first, at(dst, 2*i*128))
+		VPANDD(upper, v, v)
+		VMOVUPS(v, at(dst, (2*i+1)*128))
+	})
+}

@@ -26,6 +26,7 @@ func main() {
 	packT512()
 	packN512()
 	packHalf512()
+	packTHalf512()
 	for _, bits := range []int{256, 512} {
 		s := &isa{bits: bits}
 		for rows := 1; rows <= 3; rows++ {

@@ -516,7 +516,7 @@ func evaluate(m *model.Model, in []sense.Event, warm int, stop func(done int) bo
 		return e
 	}
 	const chunk = 256
-	var t model.Tape
+	t := model.Tape{Lean: true}
 	s := m.NewState()
 	d := make([]float32, chunk*sense.Symbols)
 	var nats float64

@@ -253,3 +253,28 @@ func TestStateRoundTrip(t *testing.T) {
 		t.Error("a clone differs or shares")
 	}
 }
+
+// Layers that share their buffers compute the same.
+func TestLeanTapeComputesTheSame(t *testing.T) {
+	c := tinyConfig()
+	c.ContextLayer = c.Layers - 1
+	m := testModel(t, c, 7)
+	in := noise(70, 7)
+	a, b := Tape{}, Tape{Lean: true}
+	sa, sb := m.NewState(), m.NewState()
+	for _, n := range []int{1, 40, 70} {
+		m.Forward(sa, in[:n], &a)
+		m.Forward(sb, in[:n], &b)
+		if !slices.Equal(a.Logits, b.Logits) || !slices.Equal(a.Context, b.Context) || !slices.Equal(sa.data, sb.data) {
+			t.Fatalf("%d events: a lean tape has other outputs", n)
+		}
+		for i := range a.Layers {
+			if !slices.Equal(a.Layers[i].Base.Sec, b.Layers[i].Base.Sec) || !slices.Equal(a.Layers[i].Base.Off, b.Layers[i].Base.Off) {
+				t.Fatalf("%d events: layer %d of a lean tape has other routes", n, i)
+			}
+		}
+	}
+	if &b.Layers[0].U[0] != &b.Layers[1].U[0] {
+		t.Error("the layers of a lean tape have buffers of their own")
+	}
+}

@@ -19,6 +19,10 @@ type Tape struct {
 	// predicted, and the state is good for nothing else from then on.
 	ContextOnly bool
 
+	// Lean has the layers share their buffers, which a long chunk then finds in the cache: nothing outlives Forward but
+	// the logits, the evidence, the routes and what the last layer left. For reading without learning.
+	Lean bool
+
 	N        int           // events in the chunk
 	In       []sense.Event // (N) the chunk; belongs to the caller
 	First    bool          // whether the chunk begins its stream
@@ -117,6 +121,12 @@ func (t *Tape) prepare(m *Model, n int) {
 	nd := n * d
 	for i := range t.Layers {
 		l := &t.Layers[i]
+		if t.Lean && i > 0 {
+			xd, base, banks := l.XD, l.Base, l.Banks // evidence is gathered from several layers at once
+			*l = t.Layers[0]
+			base.Act, base.Hid = l.Base.Act, l.Base.Hid
+			l.XD, l.Base, l.Banks = xd, base, banks
+		}
 		for _, p := range []*[]float32{&l.H, &l.X, &l.XS, &l.XD, &l.U, &l.V, &l.F, &l.E, &l.SV, &l.SF, &l.NE, &l.Mixed, &l.Mid, &l.Y} {
 			*p = fit(*p, nd)
 		}

@@ -83,7 +83,7 @@ beginning of a stream of its own: nothing is learnt from it, and the owner's str
 // A newline comes first: a stream does not begin in the middle of a line.
 func prompted(m *model.Model, text []byte) (*model.State, []float32) {
 	s := m.NewState()
-	tape := model.Tape{LastOnly: true}
+	tape := model.Tape{LastOnly: true, Lean: true}
 	in := sense.Text(append([]byte{'\n'}, text...))
 	for at := 0; at < len(in); at += 512 {
 		m.Forward(s, in[at:min(at+512, len(in))], &tape)

@@ -59,6 +59,8 @@ func TestProject(t *testing.T) {
 			}
 			a, w, c := f.random(r, s.rows*s.k), f.randomMatrix(r, size, half), f.random(r, s.rows*s.n)
 			before := append([]float32(nil), c...)
+			wide := make([]float32, size)
+			w.Read(wide, 0)
 			Project(ws, c, s.n, a, s.k, w, wrs, wcs, s.rows, s.n, s.k, s.acc)
 			for p := range s.rows {
 				for j := range s.n {
@@ -68,7 +70,7 @@ func TestProject(t *testing.T) {
 						sum = math.Abs(want)
 					}
 					for q := range s.k {
-						v := float64(a[p*s.k+q]) * w.at(q*wrs+j*wcs)
+						v := float64(a[p*s.k+q]) * float64(wide[q*wrs+j*wcs])
 						want += v
 						sum += math.Abs(v)
 					}

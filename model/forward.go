@@ -28,18 +28,10 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 		return
 	}
 	t.prepare(m, n)
-	t.In, t.First = in, s.Events == 0
-	d := m.Config.Width
-
-	h := t.Layers[0].H
-	for i, e := range in {
-		m.Embed.Read(h[i*d:(i+1)*d], int(e.Byte)*d)
-	}
+	t.self[0] = t
+	t.streams = t.self[:]
+	t.begin(m, s, in)
 	for i := range m.Layers {
-		next := t.H
-		if i+1 < len(m.Layers) {
-			next = t.Layers[i+1].H
-		}
 		m.mix(i, s, t)
 		if i == m.Config.ContextLayer {
 			m.context(s, t)
@@ -49,10 +41,32 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 			}
 			m.open(s, t)
 		}
-		m.sections(i, t, next)
+		m.sections(i, t, t.after(i))
 	}
 	s.Events += uint64(n)
+	m.read(t)
+}
 
+// begin lets a chunk of the stream of s into the first layer.
+func (t *Tape) begin(m *Model, s *State, in []sense.Event) {
+	t.In, t.First = in, s.Events == 0
+	d := m.Config.Width
+	for i, e := range in {
+		m.Embed.Read(t.Layers[0].H[i*d:(i+1)*d], int(e.Byte)*d)
+	}
+}
+
+// after is the residual stream that leaves layer i.
+func (t *Tape) after(i int) []float32 {
+	if i+1 < len(t.Layers) {
+		return t.Layers[i+1].H
+	}
+	return t.H
+}
+
+// read makes what leaves the last layer into log-odds.
+func (m *Model) read(t *Tape) {
+	n, d := t.N, m.Config.Width
 	for i := range n {
 		t.FinalInv[i] = kernel.RMSNorm(t.Final[i*d:(i+1)*d], t.H[i*d:(i+1)*d], m.Norm, normEps)
 	}

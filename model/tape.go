@@ -37,6 +37,10 @@ type Tape struct {
 	// Context is the evidence after each event. (N, ContextSize)
 	Context []float32
 
+	streams []*Tape // self, or some of parts
+	parts   []*Tape
+	self    [1]*Tape
+
 	ws      *kernel.Workspace
 	branch  []float32 // (N, D)
 	gather  []float32 // rows collected for one section

@@ -16,7 +16,7 @@ const (
 
 	// Rows of A whose stride is a multiple of 1 KiB crowd into a few sets of the first cache, and a tile of
 	// fourteen rows evicts itself: such rows are copied to another stride first, spacedRows at a time.
-	spacedRows   = 9 * rows512
+	spacedRows   = 18 * rows512
 	spacedStride = depth512 + 16
 )
 
@@ -25,7 +25,7 @@ const (
 type Workspace struct {
 	panel  [depth512 * cols512]float32
 	tile   [rows256 * cols256]float32
-	spaced [spacedRows * spacedStride]float32
+	spaced []float32
 	wide   []float32 // what gemmHalf has widened
 }
 
@@ -74,7 +74,7 @@ func gemmDots(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, 
 			rows++
 		}
 		if n4 > 0 {
-			dots(rows, n4, k, &a[i*lda], lda*4, &b[0], ldb*4, &c[i*ldc], ldc*4, flag, further(&b[0]))
+			dots(rows, n4, k, &a[i*lda], lda*4, &b[0], ldb*4, &c[i*ldc], ldc*4, flag, further(&b[0], n*ldb))
 		}
 		for r := i; r < i+rows; r++ {
 			for j := n4 * 4; j < n; j++ {
@@ -232,7 +232,11 @@ func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b 
 	crowded := acs == 1 && ars%256 == 0 && m > 4 && k >= 64
 	block := m
 	if crowded {
-		block = spacedRows
+		if ws.spaced == nil {
+			ws.spaced = Aligned(spacedRows * spacedStride)
+		}
+		block = (m + spacedRows - 1) / spacedRows // so many blocks, as even as can be
+		block = (m + block - 1) / block
 	}
 	for k0 := 0; k0 < k; k0 += depth512 {
 		kc := min(depth512, k-k0)

@@ -56,7 +56,7 @@ func gemm(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b []fl
 		if !acc {
 			clear(c[:n])
 		}
-		gemvT(c[:n], b, brs, a[:k], further(&b[0]))
+		gemvT(c[:n], b, brs, a[:k], further(&b[0], k*brs))
 		return
 	}
 	gemmPanels(ws, c, ldc, a, ars, acs, Matrix{F32: b}, brs, bcs, m, n, k, acc)
@@ -102,7 +102,7 @@ func gemmDots(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, 
 	for i := 0; i < m; i += 4 {
 		rows := min(4, m-i)
 		for j := 0; j < n4; j += atOnce {
-			dots(rows, min(atOnce, n4-j), k, &a[i*lda], lda*4, &b[4*j*ldb], ldb*4, &c[i*ldc+4*j], ldc*4, flag(acc), further(&b[4*j*ldb]))
+			dots(rows, min(atOnce, n4-j), k, &a[i*lda], lda*4, &b[4*j*ldb], ldb*4, &c[i*ldc+4*j], ldc*4, flag(acc), further(&b[4*j*ldb], min(atOnce, n4-j)*4*ldb))
 		}
 		for r := i; r < i+rows; r++ {
 			for j := n4 * 4; j < n; j++ {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"runtime"
+)
 
 // This file is every kernel in plain Go: the reference the faster levels are tested against, and what
 // runs where there are none. Callers have checked the lengths.
@@ -329,4 +332,24 @@ func swigluGo(hid, act []float32, n int) {
 		}
 		hid, act = hid[n:], act[2*n:]
 	}
+}
+
+// burnGo returns the operations of one turn.
+func burnGo(n int) int {
+	x, y := float32(0.5), float32(0.25)
+	var a, b, c, d, e, f, g, h float32
+	for range n {
+		a, b, c, d = a*x+y, b*x+y, c*x+y, d*x+y
+		e, f, g, h = e*x+y, f*x+y, g*x+y, h*x+y
+	}
+	runtime.KeepAlive(a + b + c + d + e + f + g + h)
+	return 2 * 8
+}
+
+func sweepGo(x []float32) {
+	var a, b, c, d float32
+	for ; len(x) >= 4; x = x[4:] {
+		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
+	}
+	runtime.KeepAlive(a + b + c + d)
 }

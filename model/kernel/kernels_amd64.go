@@ -167,6 +167,12 @@ func swiglu256(rows int, n int, act *float32, hid *float32)
 func blocksHalf256(blocks int, dc int, w *uint16, x *float32, y *float32)
 
 //go:noescape
+func burn256(n int)
+
+//go:noescape
+func sweep256(n int, x *float32, ahead uintptr)
+
+//go:noescape
 func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
@@ -252,3 +258,9 @@ func swiglu512(rows int, n int, act *float32, hid *float32)
 
 //go:noescape
 func blocksHalf512(blocks int, dc int, w *uint16, x *float32, y *float32)
+
+//go:noescape
+func burn512(n int)
+
+//go:noescape
+func sweep512(n int, x *float32, ahead uintptr)

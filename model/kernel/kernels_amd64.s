@@ -2790,7 +2790,7 @@ packT512_k:
 	RET
 
 // func packN512(k int, b *float32, ldb int, dst *float32, mask uint64)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·packN512(SB), NOSPLIT, $0-40
 	MOVQ  k+0(FP), AX
 	MOVQ  b+8(FP), CX
@@ -2800,21 +2800,25 @@ TEXT ·packN512(SB), NOSPLIT, $0-40
 	KMOVW SI, K1
 	SHRQ  $0x10, SI
 	KMOVW SI, K2
+	MOVQ  DX, SI
+	SHLQ  $0x03, SI
 
 packN512_k:
-	VMOVUPS.Z (CX), K1, Z0
-	VMOVUPS.Z 64(CX), K2, Z1
-	VMOVUPS   Z0, (BX)
-	VMOVUPS   Z1, 64(BX)
-	ADDQ      DX, CX
-	ADDQ      $+128, BX
-	DECQ      AX
-	JNZ       packN512_k
+	PREFETCHT0 (CX)(SI*1)
+	PREFETCHT0 64(CX)(SI*1)
+	VMOVUPS.Z  (CX), K1, Z0
+	VMOVUPS.Z  64(CX), K2, Z1
+	VMOVUPS    Z0, (BX)
+	VMOVUPS    Z1, 64(BX)
+	ADDQ       DX, CX
+	ADDQ       $+128, BX
+	DECQ       AX
+	JNZ        packN512_k
 	VZEROUPPER
 	RET
 
 // func packHalf512(k int, b *uint16, ldb int, dst *float32, mask uint64)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·packHalf512(SB), NOSPLIT, $0-40
 	MOVQ      k+0(FP), AX
 	MOVQ      b+8(FP), CX
@@ -2826,8 +2830,11 @@ TEXT ·packHalf512(SB), NOSPLIT, $0-40
 	VMOVDQU64 words16<>+0(SB), Z1
 	MOVL      $0xaaaaaaaa, SI
 	KMOVD     SI, K2
+	MOVQ      DX, SI
+	SHLQ      $0x03, SI
 
 packHalf512_k:
+	PREFETCHT0  (CX)(SI*1)
 	VMOVDQU16.Z (CX), K1, Z2
 	VPERMW.Z    Z2, Z0, K2, Z3
 	VPERMW.Z    Z2, Z1, K2, Z2
@@ -2969,17 +2976,25 @@ gemmNT256x1_group:
 	JL     gemmNT256x1_one
 
 gemmNT256x1_many:
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	TESTQ      DI, DI
+	JZ         gemmNT256x1_fetched1
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemmNT256x1_fetched1:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R10), Y8, Y0
 	VFMADD231PS (R10)(DX*1), Y8, Y1
 	VFMADD231PS (R10)(DX*2), Y8, Y2
 	VFMADD231PS (R10)(SI*1), Y8, Y3
+	TESTQ       DI, DI
+	JZ          gemmNT256x1_fetched2
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
 	ADDQ        $+128, DI
+
+gemmNT256x1_fetched2:
 	VMOVUPS     32(R9), Y8
 	VFMADD231PS 32(R10), Y8, Y4
 	VFMADD231PS 32(R10)(DX*1), Y8, Y5
@@ -2995,9 +3010,13 @@ gemmNT256x1_one:
 	JL   gemmNT256x1_tail
 
 gemmNT256x1_next:
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	TESTQ      DI, DI
+	JZ         gemmNT256x1_fetched3
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemmNT256x1_fetched3:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R10), Y8, Y0
 	VFMADD231PS (R10)(DX*1), Y8, Y1
@@ -3009,14 +3028,18 @@ gemmNT256x1_next:
 	JGE         gemmNT256x1_next
 
 gemmNT256x1_tail:
-	ADDQ        $+8, R8
-	JZ          gemmNT256x1_done
-	LEAQ        lanes<>+0(SB), R11
-	NEGQ        R8
-	VMOVUPS     32(R11)(R8*4), Y8
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	ADDQ       $+8, R8
+	JZ         gemmNT256x1_done
+	LEAQ       lanes<>+0(SB), R11
+	NEGQ       R8
+	VMOVUPS    32(R11)(R8*4), Y8
+	TESTQ      DI, DI
+	JZ         gemmNT256x1_fetched4
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemmNT256x1_fetched4:
 	VMASKMOVPS  (R9), Y8, Y9
 	VMASKMOVPS  (R10), Y8, Y10
 	VFMADD231PS Y10, Y9, Y0
@@ -3097,9 +3120,13 @@ gemmNT256x2_group:
 	JL     gemmNT256x2_tail
 
 gemmNT256x2_next:
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	ADDQ        $+128, R9
+	TESTQ      R9, R9
+	JZ         gemmNT256x2_fetched1
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	ADDQ       $+128, R9
+
+gemmNT256x2_fetched1:
 	VMOVUPS     (R11), Y8
 	VMOVUPS     (R11)(CX*1), Y9
 	VMOVUPS     (R12), Y10
@@ -3120,14 +3147,18 @@ gemmNT256x2_next:
 	JGE         gemmNT256x2_next
 
 gemmNT256x2_tail:
-	ADDQ        $+8, R10
-	JZ          gemmNT256x2_done
-	LEAQ        lanes<>+0(SB), R13
-	NEGQ        R10
-	VMOVUPS     32(R13)(R10*4), Y8
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	ADDQ        $+128, R9
+	ADDQ       $+8, R10
+	JZ         gemmNT256x2_done
+	LEAQ       lanes<>+0(SB), R13
+	NEGQ       R10
+	VMOVUPS    32(R13)(R10*4), Y8
+	TESTQ      R9, R9
+	JZ         gemmNT256x2_fetched2
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	ADDQ       $+128, R9
+
+gemmNT256x2_fetched2:
 	VMASKMOVPS  (R11), Y8, Y9
 	VMASKMOVPS  (R12), Y8, Y10
 	VFMADD231PS Y10, Y9, Y0
@@ -3206,9 +3237,13 @@ gemmNT256x3_group:
 	JL     gemmNT256x3_tail
 
 gemmNT256x3_next:
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	ADDQ        $+128, R9
+	TESTQ      R9, R9
+	JZ         gemmNT256x3_fetched1
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	ADDQ       $+128, R9
+
+gemmNT256x3_fetched1:
 	VMOVUPS     (R11), Y12
 	VMOVUPS     (R11)(CX*1), Y13
 	VMOVUPS     (R11)(CX*2), Y14
@@ -3234,14 +3269,18 @@ gemmNT256x3_next:
 	JGE         gemmNT256x3_next
 
 gemmNT256x3_tail:
-	ADDQ        $+8, R10
-	JZ          gemmNT256x3_done
-	LEAQ        lanes<>+0(SB), R13
-	NEGQ        R10
-	VMOVUPS     32(R13)(R10*4), Y12
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	ADDQ        $+128, R9
+	ADDQ       $+8, R10
+	JZ         gemmNT256x3_done
+	LEAQ       lanes<>+0(SB), R13
+	NEGQ       R10
+	VMOVUPS    32(R13)(R10*4), Y12
+	TESTQ      R9, R9
+	JZ         gemmNT256x3_fetched2
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	ADDQ       $+128, R9
+
+gemmNT256x3_fetched2:
 	VMASKMOVPS  (R11), Y12, Y13
 	VMASKMOVPS  (R12), Y12, Y14
 	VFMADD231PS Y14, Y13, Y0
@@ -3326,19 +3365,27 @@ gemvT256_rows:
 	JL           gemvT256_one
 
 gemvT256_many:
-	VMOVUPS     (R9), Y4
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	VMOVUPS    (R9), Y4
+	TESTQ      DI, DI
+	JZ         gemvT256_fetched1
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemvT256_fetched1:
 	VFMADD231PS (R10), Y0, Y4
 	VFMADD231PS (R10)(DX*1), Y1, Y4
 	VFMADD231PS (R10)(DX*2), Y2, Y4
 	VFMADD231PS (R10)(SI*1), Y3, Y4
 	VMOVUPS     Y4, (R9)
 	VMOVUPS     32(R9), Y4
+	TESTQ       DI, DI
+	JZ          gemvT256_fetched2
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
 	ADDQ        $+128, DI
+
+gemvT256_fetched2:
 	VFMADD231PS 32(R10), Y0, Y4
 	VFMADD231PS 32(R10)(DX*1), Y1, Y4
 	VFMADD231PS 32(R10)(DX*2), Y2, Y4
@@ -3354,10 +3401,14 @@ gemvT256_one:
 	JL   gemvT256_tail
 
 gemvT256_next:
-	VMOVUPS     (R9), Y4
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	VMOVUPS    (R9), Y4
+	TESTQ      DI, DI
+	JZ         gemvT256_fetched3
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemvT256_fetched3:
 	VFMADD231PS (R10), Y0, Y4
 	VFMADD231PS (R10)(DX*1), Y1, Y4
 	VFMADD231PS (R10)(DX*2), Y2, Y4
@@ -3369,15 +3420,19 @@ gemvT256_next:
 	JGE         gemvT256_next
 
 gemvT256_tail:
-	ADDQ        $+8, R8
-	JZ          gemvT256_done
-	LEAQ        lanes<>+0(SB), R11
-	NEGQ        R8
-	VMOVUPS     32(R11)(R8*4), Y4
-	VMASKMOVPS  (R9), Y4, Y5
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	ADDQ       $+8, R8
+	JZ         gemvT256_done
+	LEAQ       lanes<>+0(SB), R11
+	NEGQ       R8
+	VMOVUPS    32(R11)(R8*4), Y4
+	VMASKMOVPS (R9), Y4, Y5
+	TESTQ      DI, DI
+	JZ         gemvT256_fetched4
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemvT256_fetched4:
 	VMASKMOVPS  (R10), Y4, Y6
 	VFMADD231PS Y6, Y0, Y5
 	VMASKMOVPS  (R10)(DX*1), Y4, Y0
@@ -3418,11 +3473,15 @@ gemvHalf256_rows:
 	JL     gemvHalf256_one
 
 gemvHalf256_two:
-	VMOVUPS     (R9), Y4
-	VMOVUPS     32(R9), Y5
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	TESTQ      DI, DI
+	JZ         gemvHalf256_fetched
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemvHalf256_fetched:
 	VPMOVZXWD   (R10), Y6
 	VPSLLD      $0x10, Y6, Y6
 	VPMOVZXWD   16(R10), Y7
@@ -3512,11 +3571,15 @@ gemvTHalf256_rows:
 	JL           gemvTHalf256_one
 
 gemvTHalf256_two:
-	VMOVUPS     (R9), Y4
-	VMOVUPS     32(R9), Y5
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	TESTQ      DI, DI
+	JZ         gemvTHalf256_fetched
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	ADDQ       $+128, DI
+
+gemvTHalf256_fetched:
 	VPMOVZXWD   (R10), Y6
 	VPSLLD      $0x10, Y6, Y6
 	VPMOVZXWD   16(R10), Y7
@@ -5519,6 +5582,74 @@ blocksHalf256_rows:
 	VZEROUPPER
 	RET
 
+// func burn256(n int)
+// Requires: AVX, FMA3
+TEXT ·burn256(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+
+burn256_n:
+	VFMADD231PS Y0, Y1, Y2
+	VFMADD231PS Y0, Y1, Y3
+	VFMADD231PS Y0, Y1, Y4
+	VFMADD231PS Y0, Y1, Y5
+	VFMADD231PS Y0, Y1, Y6
+	VFMADD231PS Y0, Y1, Y7
+	VFMADD231PS Y0, Y1, Y8
+	VFMADD231PS Y0, Y1, Y9
+	VFMADD231PS Y0, Y1, Y10
+	VFMADD231PS Y0, Y1, Y11
+	VFMADD231PS Y0, Y1, Y12
+	VFMADD231PS Y0, Y1, Y13
+	DECQ        AX
+	JNZ         burn256_n
+	VZEROUPPER
+	RET
+
+// func sweep256(n int, x *float32, ahead uintptr)
+// Requires: AVX, MMX+
+TEXT ·sweep256(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ ahead+16(FP), DX
+
+sweep256_n:
+	TESTQ      DX, DX
+	JZ         sweep256_fetched
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	PREFETCHT1 128(DX)
+	PREFETCHT1 192(DX)
+	ADDQ       $+256, DX
+
+sweep256_fetched:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 64(CX), Y0
+	VMOVUPS 96(CX), Y0
+	VMOVUPS 128(CX), Y0
+	VMOVUPS 160(CX), Y0
+	VMOVUPS 192(CX), Y0
+	VMOVUPS 224(CX), Y0
+	ADDQ    $+256, CX
+	DECQ    AX
+	JNZ     sweep256_n
+	VZEROUPPER
+	RET
+
 // func gemmNT512x1(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNT512x1(SB), NOSPLIT, $0-80
@@ -5547,21 +5678,29 @@ gemmNT512x1_group:
 	JL     gemmNT512x1_one
 
 gemmNT512x1_many:
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	TESTQ      DI, DI
+	JZ         gemmNT512x1_fetched1
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemmNT512x1_fetched1:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R10), Z8, Z0
 	VFMADD231PS (R10)(DX*1), Z8, Z1
 	VFMADD231PS (R10)(DX*2), Z8, Z2
 	VFMADD231PS (R10)(SI*1), Z8, Z3
+	TESTQ       DI, DI
+	JZ          gemmNT512x1_fetched2
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
 	PREFETCHT1  128(DI)
 	PREFETCHT1  192(DI)
 	ADDQ        $+256, DI
+
+gemmNT512x1_fetched2:
 	VMOVUPS     64(R9), Z8
 	VFMADD231PS 64(R10), Z8, Z4
 	VFMADD231PS 64(R10)(DX*1), Z8, Z5
@@ -5577,11 +5716,15 @@ gemmNT512x1_one:
 	JL   gemmNT512x1_tail
 
 gemmNT512x1_next:
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	TESTQ      DI, DI
+	JZ         gemmNT512x1_fetched3
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemmNT512x1_fetched3:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R10), Z8, Z0
 	VFMADD231PS (R10)(DX*1), Z8, Z1
@@ -5593,16 +5736,20 @@ gemmNT512x1_next:
 	JGE         gemmNT512x1_next
 
 gemmNT512x1_tail:
-	ADDQ        $+16, R8
-	JZ          gemmNT512x1_done
-	MOVL        $-1, R11
-	BZHIL       R8, R11, R11
-	KMOVW       R11, K1
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	ADDQ       $+16, R8
+	JZ         gemmNT512x1_done
+	MOVL       $-1, R11
+	BZHIL      R8, R11, R11
+	KMOVW      R11, K1
+	TESTQ      DI, DI
+	JZ         gemmNT512x1_fetched4
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemmNT512x1_fetched4:
 	VMOVUPS.Z   (R9), K1, Z8
 	VMOVUPS.Z   (R10), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
@@ -5673,11 +5820,15 @@ gemmNT512x2_group:
 	JL     gemmNT512x2_tail
 
 gemmNT512x2_next:
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	PREFETCHT1  128(R9)
-	PREFETCHT1  192(R9)
-	ADDQ        $+256, R9
+	TESTQ      R9, R9
+	JZ         gemmNT512x2_fetched1
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	PREFETCHT1 128(R9)
+	PREFETCHT1 192(R9)
+	ADDQ       $+256, R9
+
+gemmNT512x2_fetched1:
 	VMOVUPS     (R11), Z8
 	VMOVUPS     (R11)(CX*1), Z9
 	VMOVUPS     (R12), Z10
@@ -5698,16 +5849,20 @@ gemmNT512x2_next:
 	JGE         gemmNT512x2_next
 
 gemmNT512x2_tail:
-	ADDQ        $+16, R10
-	JZ          gemmNT512x2_done
-	MOVL        $-1, R13
-	BZHIL       R10, R13, R13
-	KMOVW       R13, K1
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	PREFETCHT1  128(R9)
-	PREFETCHT1  192(R9)
-	ADDQ        $+256, R9
+	ADDQ       $+16, R10
+	JZ         gemmNT512x2_done
+	MOVL       $-1, R13
+	BZHIL      R10, R13, R13
+	KMOVW      R13, K1
+	TESTQ      R9, R9
+	JZ         gemmNT512x2_fetched2
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	PREFETCHT1 128(R9)
+	PREFETCHT1 192(R9)
+	ADDQ       $+256, R9
+
+gemmNT512x2_fetched2:
 	VMOVUPS.Z   (R11), K1, Z8
 	VMOVUPS.Z   (R12), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
@@ -5802,11 +5957,15 @@ gemmNT512x3_group:
 	JL     gemmNT512x3_tail
 
 gemmNT512x3_next:
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	PREFETCHT1  128(R9)
-	PREFETCHT1  192(R9)
-	ADDQ        $+256, R9
+	TESTQ      R9, R9
+	JZ         gemmNT512x3_fetched1
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	PREFETCHT1 128(R9)
+	PREFETCHT1 192(R9)
+	ADDQ       $+256, R9
+
+gemmNT512x3_fetched1:
 	VMOVUPS     (R11), Z12
 	VMOVUPS     (R11)(CX*1), Z13
 	VMOVUPS     (R11)(CX*2), Z14
@@ -5832,16 +5991,20 @@ gemmNT512x3_next:
 	JGE         gemmNT512x3_next
 
 gemmNT512x3_tail:
-	ADDQ        $+16, R10
-	JZ          gemmNT512x3_done
-	MOVL        $-1, R13
-	BZHIL       R10, R13, R13
-	KMOVW       R13, K1
-	PREFETCHT1  (R9)
-	PREFETCHT1  64(R9)
-	PREFETCHT1  128(R9)
-	PREFETCHT1  192(R9)
-	ADDQ        $+256, R9
+	ADDQ       $+16, R10
+	JZ         gemmNT512x3_done
+	MOVL       $-1, R13
+	BZHIL      R10, R13, R13
+	KMOVW      R13, K1
+	TESTQ      R9, R9
+	JZ         gemmNT512x3_fetched2
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+	PREFETCHT1 128(R9)
+	PREFETCHT1 192(R9)
+	ADDQ       $+256, R9
+
+gemmNT512x3_fetched2:
 	VMOVUPS.Z   (R11), K1, Z12
 	VMOVUPS.Z   (R12), K1, Z13
 	VFMADD231PS Z13, Z12, Z0
@@ -5950,23 +6113,31 @@ gemvT512_rows:
 	JL           gemvT512_one
 
 gemvT512_many:
-	VMOVUPS     (R9), Z4
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	VMOVUPS    (R9), Z4
+	TESTQ      DI, DI
+	JZ         gemvT512_fetched1
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemvT512_fetched1:
 	VFMADD231PS (R10), Z0, Z4
 	VFMADD231PS (R10)(DX*1), Z1, Z4
 	VFMADD231PS (R10)(DX*2), Z2, Z4
 	VFMADD231PS (R10)(SI*1), Z3, Z4
 	VMOVUPS     Z4, (R9)
 	VMOVUPS     64(R9), Z4
+	TESTQ       DI, DI
+	JZ          gemvT512_fetched2
 	PREFETCHT1  (DI)
 	PREFETCHT1  64(DI)
 	PREFETCHT1  128(DI)
 	PREFETCHT1  192(DI)
 	ADDQ        $+256, DI
+
+gemvT512_fetched2:
 	VFMADD231PS 64(R10), Z0, Z4
 	VFMADD231PS 64(R10)(DX*1), Z1, Z4
 	VFMADD231PS 64(R10)(DX*2), Z2, Z4
@@ -5982,12 +6153,16 @@ gemvT512_one:
 	JL   gemvT512_tail
 
 gemvT512_next:
-	VMOVUPS     (R9), Z4
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	VMOVUPS    (R9), Z4
+	TESTQ      DI, DI
+	JZ         gemvT512_fetched3
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemvT512_fetched3:
 	VFMADD231PS (R10), Z0, Z4
 	VFMADD231PS (R10)(DX*1), Z1, Z4
 	VFMADD231PS (R10)(DX*2), Z2, Z4
@@ -5999,17 +6174,21 @@ gemvT512_next:
 	JGE         gemvT512_next
 
 gemvT512_tail:
-	ADDQ        $+16, R8
-	JZ          gemvT512_done
-	MOVL        $-1, R11
-	BZHIL       R8, R11, R11
-	KMOVW       R11, K1
-	VMOVUPS.Z   (R9), K1, Z4
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	ADDQ       $+16, R8
+	JZ         gemvT512_done
+	MOVL       $-1, R11
+	BZHIL      R8, R11, R11
+	KMOVW      R11, K1
+	VMOVUPS.Z  (R9), K1, Z4
+	TESTQ      DI, DI
+	JZ         gemvT512_fetched4
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemvT512_fetched4:
 	VMOVUPS.Z   (R10), K1, Z5
 	VFMADD231PS Z5, Z0, Z4
 	VMOVUPS.Z   (R10)(DX*1), K1, Z0
@@ -6058,13 +6237,17 @@ gemvHalf512_rows:
 	JL     gemvHalf512_one
 
 gemvHalf512_two:
-	VMOVUPS     (R9), Z10
-	VMOVUPS     64(R9), Z11
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	VMOVUPS    (R9), Z10
+	VMOVUPS    64(R9), Z11
+	TESTQ      DI, DI
+	JZ         gemvHalf512_fetched
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemvHalf512_fetched:
 	VMOVDQU64   (R10), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
@@ -6182,13 +6365,17 @@ gemvTHalf512_rows:
 	JL           gemvTHalf512_one
 
 gemvTHalf512_two:
-	VMOVUPS     (R9), Z6
-	VMOVUPS     64(R9), Z7
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
+	VMOVUPS    (R9), Z6
+	VMOVUPS    64(R9), Z7
+	TESTQ      DI, DI
+	JZ         gemvTHalf512_fetched
+	PREFETCHT1 (DI)
+	PREFETCHT1 64(DI)
+	PREFETCHT1 128(DI)
+	PREFETCHT1 192(DI)
+	ADDQ       $+256, DI
+
+gemvTHalf512_fetched:
 	VMOVDQU64   (R10), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
@@ -8063,5 +8250,77 @@ blocksHalf512_rows:
 	ADDQ         R9, DX
 	DECQ         AX
 	JNZ          blocksHalf512_block
+	VZEROUPPER
+	RET
+
+// func burn512(n int)
+// Requires: AVX, AVX512F
+TEXT ·burn512(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+burn512_n:
+	VFMADD231PS Z0, Z1, Z2
+	VFMADD231PS Z0, Z1, Z3
+	VFMADD231PS Z0, Z1, Z4
+	VFMADD231PS Z0, Z1, Z5
+	VFMADD231PS Z0, Z1, Z6
+	VFMADD231PS Z0, Z1, Z7
+	VFMADD231PS Z0, Z1, Z8
+	VFMADD231PS Z0, Z1, Z9
+	VFMADD231PS Z0, Z1, Z10
+	VFMADD231PS Z0, Z1, Z11
+	VFMADD231PS Z0, Z1, Z12
+	VFMADD231PS Z0, Z1, Z13
+	DECQ        AX
+	JNZ         burn512_n
+	VZEROUPPER
+	RET
+
+// func sweep512(n int, x *float32, ahead uintptr)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·sweep512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ ahead+16(FP), DX
+
+sweep512_n:
+	TESTQ      DX, DX
+	JZ         sweep512_fetched
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	PREFETCHT1 128(DX)
+	PREFETCHT1 192(DX)
+	PREFETCHT1 256(DX)
+	PREFETCHT1 320(DX)
+	PREFETCHT1 384(DX)
+	PREFETCHT1 448(DX)
+	ADDQ       $+512, DX
+
+sweep512_fetched:
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z0
+	VMOVUPS 128(CX), Z0
+	VMOVUPS 192(CX), Z0
+	VMOVUPS 256(CX), Z0
+	VMOVUPS 320(CX), Z0
+	VMOVUPS 384(CX), Z0
+	VMOVUPS 448(CX), Z0
+	ADDQ    $+512, CX
+	DECQ    AX
+	JNZ     sweep512_n
 	VZEROUPPER
 	RET

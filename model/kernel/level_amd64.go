@@ -421,3 +421,28 @@ func blocksHalf(y []float32, w []uint16, x []float32, dc int) bool {
 	}
 	return true
 }
+
+// burn returns the operations of one turn.
+func burn(n int) int {
+	switch level {
+	case levelAVX512:
+		burn512(n)
+		return 2 * 12 * 16
+	case levelAVX2:
+		burn256(n)
+		return 2 * 12 * 8
+	}
+	return burnGo(n)
+}
+
+// sweep reads n blocks of 128 floats.
+func sweep(n int, x []float32) {
+	switch level {
+	case levelAVX512:
+		sweep512(n, &x[0], further(&x[0], len(x)))
+	case levelAVX2:
+		sweep256(2*n, &x[0], further(&x[0], len(x)))
+	default:
+		sweepGo(x)
+	}
+}

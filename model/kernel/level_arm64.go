@@ -370,3 +370,7 @@ func blocksHalf(y []float32, w []uint16, x []float32, dc int) bool {
 	}
 	return true
 }
+
+func burn(n int) int { return burnGo(n) }
+
+func sweep(_ int, x []float32) { sweepGo(x) }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"math"
 	"unsafe"
 )
@@ -105,10 +106,10 @@ func (w Matrix) Times(y []float32, ldw int, x []float32, ahead Matrix) {
 		clear(y)
 	case w.F32 != nil:
 		_ = w.F32[(len(y)-1)*ldw+len(x)-1]
-		gemv(y, w.F32, ldw, x, ahead.or(&w.F32[0], nil))
+		gemv(y, w.F32, ldw, x, cmp.Or(ahead.start(), further(&w.F32[0], len(y)*ldw)))
 	default:
 		_ = w.BF16[(len(y)-1)*ldw+len(x)-1]
-		gemvHalf(y, w.BF16, ldw, x, ahead.or(nil, &w.BF16[0]))
+		gemvHalf(y, w.BF16, ldw, x, cmp.Or(ahead.start(), further(&w.BF16[0], len(y)*ldw)))
 	}
 }
 
@@ -119,29 +120,33 @@ func (w Matrix) AddTransposed(y []float32, ldw int, x []float32, ahead Matrix) {
 	case len(y) == 0 || len(x) == 0:
 	case w.F32 != nil:
 		_ = w.F32[(len(x)-1)*ldw+len(y)-1]
-		gemvT(y, w.F32, ldw, x, ahead.or(&w.F32[0], nil))
+		gemvT(y, w.F32, ldw, x, cmp.Or(ahead.start(), further(&w.F32[0], len(x)*ldw)))
 	default:
 		_ = w.BF16[(len(x)-1)*ldw+len(y)-1]
-		gemvTHalf(y, w.BF16, ldw, x, ahead.or(nil, &w.BF16[0]))
+		gemvTHalf(y, w.BF16, ldw, x, cmp.Or(ahead.start(), further(&w.BF16[0], len(x)*ldw)))
 	}
 }
 
-// or is where w begins, or, if it is empty, what comes further on than what is read at f or h now.
-func (w Matrix) or(f *float32, h *uint16) uintptr {
+// start is where w begins, or 0 if it is empty.
+func (w Matrix) start() uintptr {
 	switch {
 	case len(w.F32) > 0:
 		return uintptr(unsafe.Pointer(&w.F32[0]))
 	case len(w.BF16) > 0:
 		return uintptr(unsafe.Pointer(&w.BF16[0]))
-	case f != nil:
-		return further(f)
 	}
-	return further(h)
+	return 0
 }
 
-// further is what is read soon after p in one piece of weights: far enough for memory to answer in time. It is a
-// number, for it may lie beyond the end of what p belongs to; fetching from there does no harm.
-func further[T float32 | uint16](p *T) uintptr { return uintptr(unsafe.Pointer(p)) + 8<<10 }
+// further is what is read soon after the first of n weights at p: far enough for memory to answer in time. It is a
+// number, for it may lie beyond the end of what p belongs to; fetching from there does no harm. It is 0 for weights
+// that may well be in the second cache, where fetching them again only takes time.
+func further[T float32 | uint16](p *T, n int) uintptr {
+	if uintptr(n)*unsafe.Sizeof(*p) <= 512<<10 {
+		return 0
+	}
+	return uintptr(unsafe.Pointer(p)) + 8<<10
+}
 
 // wideBlock is how many weights gemmWidened widens at a time: what fits the second cache beside the operands.
 const wideBlock = 1 << 16

@@ -214,6 +214,7 @@ func (s *isa) gemmNT(rows int) {
 	}
 	k, pa, pb := load("k"), load("a"), GP64()
 	MOVQ(b, pb)
+	places := 0
 	s.loop(name, k, []ptr{pa, pb.(ptr)}, unroll, func(u, off int, masked bool) {
 		rowA := func(r int) vec {
 			if r == 0 {
@@ -222,7 +223,8 @@ func (s *isa) gemmNT(rows int) {
 			return s.load(operand.Mem{Base: pa, Index: lda, Scale: uint8(r), Disp: off}, masked)
 		}
 		cols := fourRows(pb, ldb, ldb3, off)
-		s.fetch(ahead, 4*s.bytes())
+		places++
+		s.fetch(fmt.Sprintf("%s_fetched%d", name, places), ahead, 4*s.bytes())
 		if masked { // the mask takes a register: read B once a row rather than hold all of A
 			for r := range rows {
 				a := rowA(r)
@@ -376,6 +378,15 @@ func transpose4(v [4]vec, fresh func() vec, store func(i int, v vec)) {
 	}
 }
 
+// eightRows is how far a row is fetched before it is read: rows of a panel are too short and too far apart for the
+// processor to see where they lead.
+func eightRows(ld ptr) ptr {
+	far := GP64()
+	MOVQ(ld, far)
+	SHLQ(operand.U8(3), far)
+	return far
+}
+
 // packN512 copies k rows of up to 32 floats, those in mask, to a panel of 32 columns; the others become zero.
 func packN512() {
 	TEXT("packN512", NOSPLIT, "func(k int, b *float32, ldb int, dst *float32, mask uint64)")
@@ -385,7 +396,10 @@ func packN512() {
 	SHRQ(operand.U8(16), mask)
 	KMOVW(mask.As32(), reg.K2)
 	v0, v1 := ZMM(), ZMM()
+	far := eightRows(ldb)
 	Label("packN512_k")
+	PREFETCHT0(operand.Mem{Base: b, Index: far, Scale: 1})
+	PREFETCHT0(operand.Mem{Base: b, Index: far, Scale: 1, Disp: 64})
 	VMOVUPS_Z(at(b, 0), reg.K1, v0)
 	VMOVUPS_Z(at(b, 64), reg.K2, v1)
 	VMOVUPS(v0, at(dst, 0))

@@ -145,7 +145,7 @@ func (s *isa) gemvHalf() {
 	MOVQ(w, p)
 	s.pairs(name, n, []ptr{x}, []ptr{p}, func() {
 		v0, v1 := s.load(at(x, 0), false), s.load(at(x, s.bytes()), false)
-		s.fetch(ahead, 4*s.bytes())
+		s.fetch(name+"_fetched", ahead, 4*s.bytes())
 		for j, row := range fourRows(p, ldw, ldw3, 0) {
 			q := h.load(row)
 			VFMADD231PS(q[0], v0, sums[j])
@@ -188,7 +188,7 @@ func (s *isa) gemvTHalf() {
 	MOVQ(w, p)
 	s.pairs(name, n, []ptr{y}, []ptr{p}, func() {
 		v0, v1 := s.load(at(y, 0), false), s.load(at(y, s.bytes()), false)
-		s.fetch(ahead, 4*s.bytes())
+		s.fetch(name+"_fetched", ahead, 4*s.bytes())
 		for i, row := range fourRows(p, ldw, ldw3, 0) {
 			q := h.load(row)
 			VFMADD231PS(q[0], xs[i], v0)
@@ -277,7 +277,9 @@ func packHalf512() {
 	h := (&isa{bits: 512}).newHalves()
 	both := ZMM()
 	p := pair{ZMM(), ZMM()}
+	far := eightRows(ldb)
 	Label("packHalf512_k")
+	PREFETCHT0(operand.Mem{Base: b, Index: far, Scale: 1})
 	VMOVDQU16_Z(at(b, 0), reg.K1, both)
 	VPERMW_Z(both, h.low, reg.K2, p[0])
 	VPERMW_Z(both, h.top, reg.K2, p[1])

@@ -58,6 +58,8 @@ func main() {
 		s.above()
 		s.swiglu()
 		s.blocksHalf()
+		s.burn()
+		s.sweep()
 	}
 	Generate()
 }
@@ -202,13 +204,16 @@ func (s *isa) loop(name string, n ptr, ptrs []ptr, unroll int, body func(u, off 
 	Label(done)
 }
 
-// fetch asks for the next bytes at p, which it moves on. Rows that are read four at a time are too short for the
-// processor to see where they lead, and without this it waits for memory most of the time.
-func (s *isa) fetch(p ptr, bytes int) {
+// fetch asks for the next bytes at p, which it moves on, unless p is 0. Rows that are read four at a time are too short
+// for the processor to see where they lead, and without this it waits for memory most of the time.
+func (s *isa) fetch(name string, p ptr, bytes int) {
+	TESTQ(p, p)
+	JZ(operand.LabelRef(name))
 	for i := 0; i < bytes; i += 64 {
 		PREFETCHT1(at(p, i))
 	}
 	ADDQ(operand.I32(int32(bytes)), p)
+	Label(name)
 }
 
 // half folds a vector of any width to 128 bits with op, which is VADDPS or VMAXPS.

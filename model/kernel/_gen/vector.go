@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -47,9 +48,11 @@ func (s *isa) gemvT() {
 	}
 	n, y, p := load("n"), load("y"), GP64().(ptr)
 	MOVQ(w, p)
+	places := 0
 	s.loop(name, n, []ptr{p, y}, 2, func(_, off int, masked bool) {
 		v := s.load(at(y, off), masked)
-		s.fetch(ahead, 4*s.bytes())
+		places++
+		s.fetch(fmt.Sprintf("%s_fetched%d", name, places), ahead, 4*s.bytes())
 		for i, row := range fourRows(p, ldw, ldw3, off) {
 			if masked {
 				VFMADD231PS(s.load(row, true), xs[i], v)
@@ -635,5 +638,42 @@ func (s *isa) swiglu() {
 	})
 	DECQ(rows)
 	JNZ(operand.LabelRef(name + "_rows"))
+	finish()
+}
+
+// burn multiplies and adds as fast as the processor can, in twelve chains that do not wait for each other, n times.
+func (s *isa) burn() {
+	name := s.text("burn", "func(n int)")
+	n := load("n")
+	x, y := s.zeros(), s.zeros()
+	var sums [12]vec
+	for i := range sums {
+		sums[i] = s.zeros()
+	}
+	Label(name + "_n")
+	for i := range sums {
+		VFMADD231PS(x, y, sums[i])
+	}
+	DECQ(n)
+	JNZ(operand.LabelRef(name + "_n"))
+	finish()
+}
+
+// sweep loads n blocks of eight vectors and does nothing with them. It fetches as many bytes from ahead on.
+func (s *isa) sweep() {
+	name := s.text("sweep", "func(n int, x *float32, ahead uintptr)")
+	n, x, ahead := load("n"), load("x"), load("ahead")
+	var seen [8]vec
+	for i := range seen {
+		seen[i] = s.vec()
+	}
+	Label(name + "_n")
+	s.fetch(name+"_fetched", ahead, len(seen)*s.bytes())
+	for i := range seen {
+		VMOVUPS(at(x, i*s.bytes()), seen[i])
+	}
+	ADDQ(operand.I32(int32(len(seen)*s.bytes())), x)
+	DECQ(n)
+	JNZ(operand.LabelRef(name + "_n"))
 	finish()
 }

@@ -29,8 +29,8 @@ func TestLevelCanBeLoweredByName(t *testing.T) {
 // No call of assembly works on more than most numbers, so what is longer is done in pieces. The pieces must meet: plain
 // Go, which knows none, says what should come out.
 func TestPiecesMeet(t *testing.T) {
-	const n, width, rows = 2*most + 5, 1037, 3*most/1037 + 6
-	r, f := seeded(), newFence(t, rows*width)
+	const n, width, rows = 2*most + 5, 1037, 3*most/1037 + 16
+	r, f, ws := seeded(), newFence(t, rows*width), NewWorkspace()
 	random := func(n int) []float32 { return f.random(r, n) }
 	half := func(n int) []uint16 { return f.randomMatrix(r, n, true).BF16 }
 	result := func(s float32, more ...float32) []float32 { return append(more, s) }
@@ -47,7 +47,13 @@ func TestPiecesMeet(t *testing.T) {
 		"exp":     func() []float32 { y := random(n); exp(y, random(n)); return y },
 		"sigmoid": func() []float32 { y := random(n); sigmoid(y, random(n)); return y },
 		"silu":    func() []float32 { y := random(n); silu(y, random(n)); return y },
-		"maximum": func() []float32 { x := random(n); x[n-1] = 9; return result(maximum(x)) },
+		"maximum": func() []float32 {
+			x := random(n)
+			x[n-1] = 8
+			late := maximum(x)
+			x[0] = 9
+			return result(maximum(x), late)
+		},
 		"above":   func() []float32 { s, c := above(random(n), 0.5); return result(s, float32(c)) },
 		"expSum":  func() []float32 { x := random(n); return result(expSum(x, 1), x...) },
 		"widen":   func() []float32 { y := random(n); widen(y, half(n)); return y },
@@ -63,6 +69,11 @@ func TestPiecesMeet(t *testing.T) {
 			y := random(width)
 			gemvTHalf(y, half(rows*width), width, random(rows), 0)
 			return y
+		},
+		"gemm": func() []float32 {
+			c := random(3 * rows)
+			gemm(ws, c, rows, random(3*width), width, 1, random(rows*width), 1, width, 3, rows, width, true)
+			return c
 		},
 		"blocksHalf": func() []float32 {
 			y := random(100 * 16)

@@ -54,12 +54,12 @@ func TestPiecesMeet(t *testing.T) {
 			x[0] = 9
 			return result(maximum(x), late)
 		},
-		"above":   func() []float32 { s, c := above(random(n), 0.5); return result(s, float32(c)) },
-		"expSum":  func() []float32 { x := random(n); return result(expSum(x, 1), x...) },
-		"widen":   func() []float32 { y := random(n); widen(y, half(n)); return y },
-		"swiglu":  func() []float32 { y := random(rows * 19); swiglu(y, random(2*rows*19), 19); return y },
-		"gemv":    func() []float32 { y := random(rows); gemv(y, random(rows*width), width, random(width), 0); return y },
-		"gemvT":   func() []float32 { y := random(width); gemvT(y, random(rows*width), width, random(rows), 0); return y },
+		"above":  func() []float32 { s, c := above(random(n), 0.5); return result(s, float32(c)) },
+		"expSum": func() []float32 { x := random(n); return result(expSum(x, 1), x...) },
+		"widen":  func() []float32 { y := random(n); widen(y, half(n)); return y },
+		"swiglu": func() []float32 { y := random(rows * 19); swiglu(y, random(2*rows*19), 19); return y },
+		"gemv":   func() []float32 { y := random(rows); gemv(y, random(rows*width), width, random(width), 0); return y },
+		"gemvT":  func() []float32 { y := random(width); gemvT(y, random(rows*width), width, random(rows), 0); return y },
 		"gemvHalf": func() []float32 {
 			y := random(rows)
 			gemvHalf(y, half(rows*width), width, random(width), 0)

@@ -6,14 +6,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/yanmesh/yan/cmd/internal/dataset"
+	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
-	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 )
 
@@ -79,12 +78,9 @@ func run(c *cobra.Command, o options) error {
 	}
 	m := base.Embedded()
 	if o.model != "" {
-		b, err := os.ReadFile(o.model)
-		if err != nil {
+		var err error
+		if m, err = device.OpenModel(o.model); err != nil {
 			return err
-		}
-		if m, err = model.Load(b); err != nil {
-			return fmt.Errorf("%s: %w", o.model, err)
 		}
 	}
 	t, err := texts(o)

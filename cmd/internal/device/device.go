@@ -133,29 +133,40 @@ func (opt Options) model() (*model.Model, error) {
 	case opt.ModelFile == "":
 		return base.Embedded(), nil
 	}
-	name := opt.ModelFile
+	m, err := OpenModel(opt.ModelFile)
+	if err != nil {
+		return nil, fmt.Errorf("device: %w: name a checkpoint, or leave --model out for the embedded one", err)
+	}
+	return m, nil
+}
+
+// OpenModel reads the checkpoint of that name. Its weights stay in the file, which is mapped into memory.
+func OpenModel(name string) (*model.Model, error) {
 	bad := func(err error) (*model.Model, error) {
 		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, fmt.Errorf("device: cannot use the model %s: %w: name a checkpoint, or leave --model out for the embedded one", name, err)
+		return nil, fmt.Errorf("cannot use the model %s: %w", name, err)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return bad(err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return bad(err)
-	} else if info.IsDir() {
-		return bad(errors.New("it is a directory"))
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxModel+1))
+	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return bad(err)
-	case len(b) > maxModel:
+	case info.IsDir():
+		return bad(errors.New("it is a directory"))
+	case !info.Mode().IsRegular():
+		return bad(errors.New("it is not a regular file"))
+	case info.Size() > maxModel:
 		return bad(fmt.Errorf("it has more than %d bytes", maxModel))
+	}
+	b, err := contents(f, int(info.Size()))
+	if err != nil {
+		return bad(err)
 	}
 	m, err := model.Load(b)
 	if err != nil {

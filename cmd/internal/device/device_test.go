@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
@@ -230,5 +232,34 @@ func TestOpenRefuses(t *testing.T) {
 	cancel()
 	if err := d.Do(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("before Start: %v", err)
+	}
+}
+
+// A model's weights stay in their file: opening one takes little memory of its own.
+func TestOpenModelMapsTheFile(t *testing.T) {
+	m, err := model.New(model.Base())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := m.Write(&file, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "base.safetensors")
+	if err := os.WriteFile(name, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := OpenModel(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got.Parameters() != m.Parameters() {
+		t.Errorf("%d parameters, want %d", got.Parameters(), m.Parameters())
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; runtime.GOOS != "windows" && took > uint64(file.Len()/4) {
+		t.Errorf("opening a file of %d bytes took %d bytes", file.Len(), took)
 	}
 }

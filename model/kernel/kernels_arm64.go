@@ -141,3 +141,9 @@ func slopeScan128(rows, d int, out, x *float32, ld int, inv *float32, ldi int, s
 
 //go:noescape
 func slopeScanBack128(rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
+
+//go:noescape
+func burn128(n int)
+
+//go:noescape
+func sweep128(n int, x *float32, ahead uintptr)

@@ -50,7 +50,7 @@ func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	for len(y) >= 4 {
 		rows := min(len(y), atOnce(4, len(x))) &^ 3
 		gemmNT128x1(rows/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0, ahead)
-		y, w, ahead = y[rows:], below(w, rows*ldw), ahead+uintptr(4*rows*len(x))
+		y, w, ahead = y[rows:], below(w, rows*ldw), onward(ahead, 4*rows*len(x))
 	}
 	for r := range y {
 		y[r] = dot(x, w[r*ldw:][:len(x)])
@@ -59,6 +59,14 @@ func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 
 // atOnce is how many rows of n numbers one call takes, a multiple of by.
 func atOnce(by, n int) int { return max(by, most/n/by*by) }
+
+// onward is ahead, if that is anything, after so many bytes were fetched.
+func onward(ahead uintptr, bytes int) uintptr {
+	if ahead == 0 {
+		return 0
+	}
+	return ahead + uintptr(bytes)
+}
 
 // below is w without its first n numbers, or nothing if it has no more.
 func below[T any](w []T, n int) []T { return w[min(n, len(w)):] }
@@ -72,7 +80,7 @@ func gemvT(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	for len(x) >= 8 {
 		rows := min(len(x), atOnce(8, len(y))) &^ 7
 		gemvT128x8(rows/8, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
-		x, w, ahead = x[rows:], below(w, rows*ldw), ahead+uintptr(4*rows*len(y))
+		x, w, ahead = x[rows:], below(w, rows*ldw), onward(ahead, 4*rows*len(y))
 	}
 	if len(x) > 0 {
 		gemvT128x1(len(x), len(y), &w[0], ldw*4, &x[0], &y[0], 0)
@@ -100,7 +108,7 @@ func gemvHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	for len(y) >= 4 {
 		rows := min(len(y), atOnce(4, len(x))) &^ 3
 		gemvHalf128x4(rows/4, len(x), &w[0], ldw*2, &x[0], &y[0], ahead)
-		y, w, ahead = y[rows:], below(w, rows*ldw), ahead+uintptr(2*rows*len(x))
+		y, w, ahead = y[rows:], below(w, rows*ldw), onward(ahead, 2*rows*len(x))
 	}
 	if len(y) > 0 {
 		gemvHalf128x1(len(y), len(x), &w[0], ldw*2, &x[0], &y[0], 0)
@@ -116,7 +124,7 @@ func gemvTHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	for len(x) >= 8 {
 		rows := min(len(x), atOnce(8, len(y))) &^ 7
 		gemvTHalf128x8(rows/8, len(y), &w[0], ldw*2, &x[0], &y[0], ahead)
-		x, w, ahead = x[rows:], below(w, rows*ldw), ahead+uintptr(2*rows*len(y))
+		x, w, ahead = x[rows:], below(w, rows*ldw), onward(ahead, 2*rows*len(y))
 	}
 	if len(x) > 0 {
 		gemvTHalf128x1(len(x), len(y), &w[0], ldw*2, &x[0], &y[0], 0)
@@ -371,6 +379,20 @@ func blocksHalf(y []float32, w []uint16, x []float32, dc int) bool {
 	return true
 }
 
-func burn(n int) int { return burnGo(n) }
+// burn returns the operations of one turn.
+func burn(n int) int {
+	if level == levelGo {
+		return burnGo(n)
+	}
+	burn128(n)
+	return 2 * 12 * 4
+}
 
-func sweep(_ int, x []float32) { sweepGo(x) }
+// sweep reads n blocks of 128 floats.
+func sweep(n int, x []float32) {
+	if level == levelGo {
+		sweepGo(x)
+		return
+	}
+	sweep128(4*n, &x[0], further(&x[0], len(x)))
+}

@@ -171,7 +171,7 @@ func (p *program) gemmTN(rows int) {
 	p.reload("b", pb)
 	p.reload("k", k)
 	p.clear(sums)
-	p.pipeline("k", k, read, multiply)
+	p.pipeline("k", k, read, multiply, func() {})
 	p.tileOut(sums, c, ldc, acc, b[0])
 	p.advance(top, 4*rows)
 	p.next(tiles, "tile")
@@ -179,11 +179,12 @@ func (p *program) gemmTN(rows int) {
 }
 
 // pipeline runs k > 0 steps of read and use, reading the next set of operands while one of two is used. It reads
-// exactly k times.
-func (p *program) pipeline(name string, k ptr, read, use func(set int)) {
+// exactly k times, and does what comes after once for all reads but the first.
+func (p *program) pipeline(name string, k ptr, read, use func(set int), after func()) {
 	two, few, even, done := name+"_two", name+"_few", name+"_even", name+"_done"
 	step := func(set int) {
 		p.among(p.captured(func() { use(set) }), p.captured(func() { read(1 - set) }))
+		after()
 	}
 	read(0)
 	p.emit("SUBS $3, %v, %v", k, k) // what has been read, and two steps of the loop
@@ -241,10 +242,7 @@ func (p *program) gemmNT(rows int) {
 	p.reload("k", n)
 	p.emit("LSR $2, %v", n)
 	p.emit("CBZ %v, rest", n)
-	p.pipeline("four", n, func(set int) {
-		read(set, false)
-		p.fetch(ahead, 64)
-	}, use)
+	p.pipeline("four", n, func(set int) { read(set, false) }, use, func() { p.fetch(ahead, 64) })
 	p.label("rest")
 	p.reload("k", n)
 	p.emit("ANDS $3, %v", n)

@@ -57,6 +57,8 @@ func main() {
 	p.decayScanBack()
 	p.slopeScan()
 	p.slopeScanBack()
+	p.burn()
+	p.sweep()
 
 	for name, content := range map[string]string{*text: p.assembly(), *stubs: p.declarations(*pkg)} {
 		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {

@@ -32,6 +32,7 @@ type program struct {
 	tables       []string
 	offsets      map[string]string // of the current function's parameters
 	vecs, ptrs   int               // in use
+	places       int               // that fetch
 }
 
 func (p *program) emit(format string, args ...any) {
@@ -261,12 +262,17 @@ func (p *program) writePair(v [2]vec, to ptr) {
 	p.emit("FSTPQ (%s, %s), (%v)", v[0].f(), v[1].f(), to)
 }
 
-// fetch asks for the next bytes at r, which it moves on.
+// fetch asks for the next bytes at r, which it moves on, unless r is 0. Rows that are read some at a time are too short
+// for the processor to see where they lead.
 func (p *program) fetch(r ptr, bytes int) {
+	p.places++
+	past := fmt.Sprintf("fetched%d", p.places)
+	p.emit("CBZ %v, %s", r, past)
 	for i := 0; i < bytes; i += 64 {
 		p.emit("PRFM %d(%v), PLDL1KEEP", i, r)
 	}
 	p.advance(r, bytes)
+	p.label(past)
 }
 
 // Go's assembler lacks most of what there is for vectors of floats. These are the words, for registers numbered 0, by

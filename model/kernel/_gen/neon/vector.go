@@ -749,3 +749,29 @@ func (p *program) slopeScanBack() {
 	})
 	p.ret()
 }
+
+// burn multiplies and adds as fast as the processor can, in twelve chains that do not wait for each other, n times.
+func (p *program) burn() {
+	p.text("burn128", "n int", "")
+	n, x, sums := p.load("n"), p.zeros(2), p.zeros(12)
+	p.label("turn")
+	for _, s := range sums {
+		p.fma(s, x[0], x[1])
+	}
+	p.next(n, "turn")
+	p.ret()
+}
+
+// sweep loads n blocks of eight vectors and does nothing with them. It fetches as many bytes from ahead on.
+func (p *program) sweep() {
+	p.text("sweep128", "n int, x *float32, ahead uintptr", "")
+	n, x, ahead, seen := p.load("n"), p.load("x"), p.load("ahead"), p.vectors(8)
+	p.label("block")
+	for i, v := range seen {
+		p.read(v, x, 16*i, false)
+	}
+	p.advance(x, 16*len(seen))
+	p.fetch(ahead, 16*len(seen))
+	p.next(n, "block")
+	p.ret()
+}

@@ -10,10 +10,10 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -84,6 +84,11 @@ type Trainer struct {
 	adam    *gradient.Adam
 	lanes   []lane
 	shards  []shard
+	pool    *kernel.Pool
+	grads   []*gradient.Grad // of the shards
+	crew    []crew           // one for each thread of pool
+	total   int              // bytes that the step reads
+	work    func(worker, shard int)
 
 	Seen    int64 // bytes seen
 	epoch   int
@@ -103,15 +108,22 @@ type lane struct {
 // A segment is a stretch of a source; at is the next byte to read.
 type segment struct{ Source, At, End int }
 
-// A shard is what one goroutine works with during a step.
+// A shard is the part of a step that makes one gradient. What it comes to does not depend on who does it.
 type shard struct {
-	grad    *gradient.Grad
+	grad   *gradient.Grad
+	states []*model.State // of its streams
+	lanes  []*lane
+	in     [][]sense.Event // what each of them reads
+	next   []sense.Event   // the byte behind each of those
+	nats   float64
+	fired  [][]int
+}
+
+// A crew is what a thread brings to the shards that it works on.
+type crew struct {
 	pass    gradient.Pass
 	tape    model.Tape
 	dlogits []float32
-	in      []sense.Event
-	nats    float64
-	fired   [][]int
 }
 
 // NewTrainer prepares the training of a new base.
@@ -137,7 +149,7 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 	}
 	m.Init(rand.New(rand.NewPCG(c.Seed, 1)))
 	t := &Trainer{cfg: c, sources: sources, model: m}
-	t.adam = gradient.NewAdam(gradient.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: 1e-8, Decay: c.Decay}, len(m.Weights))
+	t.adam = gradient.NewAdam(gradient.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: 1e-8, Decay: c.Decay}, m)
 	for i := range c.Batch {
 		t.lanes = append(t.lanes, lane{state: m.NewState(), rng: rand.NewPCG(c.Seed, 1000+uint64(i))})
 	}
@@ -147,9 +159,15 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 		if s.grad, err = gradient.NewGrad(c.Model); err != nil {
 			return nil, err
 		}
-		s.tape.Dropout = float32(c.Dropout)
 		s.fired = counts[int](c.Model)
+		for k := i; k < len(t.lanes); k += len(t.shards) {
+			s.lanes = append(s.lanes, &t.lanes[k])
+			s.states = append(s.states, t.lanes[k].state)
+		}
+		s.in = make([][]sense.Event, len(s.lanes))
+		t.grads = append(t.grads, s.grad)
 	}
+	t.work = t.learn
 	t.firing = counts[float64](c.Model)
 	t.shuffle()
 	return t, nil
@@ -228,60 +246,63 @@ func (t *Trainer) Step() TrainStep {
 		total += min(t.cfg.Window, l.seg.End-l.seg.At)
 	}
 
-	var wg sync.WaitGroup
-	limit := make(chan struct{}, max(runtime.GOMAXPROCS(0), 1))
+	t.total = total
+	if t.pool == nil {
+		t.use(min(runtime.GOMAXPROCS(0), len(t.shards)))
+	}
+	t.pool.Run(len(t.shards), t.work)
+	t.adam.Step(t.pool, t.model, t.grads, t.rate(), t.cfg.Clip)
+	var nats float64
 	for i := range t.shards {
-		wg.Go(func() {
-			limit <- struct{}{}
-			t.work(i, total)
-			<-limit
-		})
+		nats += t.shards[i].nats
 	}
-	wg.Wait()
-
-	g := t.shards[0].grad
-	nats := t.shards[0].nats
-	for i := range t.shards[1:] {
-		g.Add(t.shards[i+1].grad)
-		nats += t.shards[i+1].nats
-	}
-	if norm := math.Sqrt(g.SumSquares()); norm > t.cfg.Clip {
-		g.Scale(float32(t.cfg.Clip / norm))
-	}
-	t.adam.Step(t.model, g, t.rate())
 	active := t.balance(total)
-	for i := range t.shards {
-		t.shards[i].grad.Clear()
-	}
 	t.Seen += int64(total)
 	return TrainStep{Bits: nats / float64(total) / math.Ln2, Active: active, Bytes: total}
 }
 
-// work takes the streams of one shard through forward and backward.
-func (t *Trainer) work(i, total int) {
-	s := &t.shards[i]
-	s.nats = 0
-	for k := range s.fired {
-		clear(s.fired[k])
+// use makes the coming steps use that many threads.
+func (t *Trainer) use(threads int) {
+	t.Close()
+	t.pool = kernel.NewPool(threads)
+	t.crew = make([]crew, threads)
+	for i := range t.crew {
+		t.crew[i].tape.Dropout = float32(t.cfg.Dropout)
 	}
-	for k := i; k < len(t.lanes); k += len(t.shards) {
-		l := &t.lanes[k]
+}
+
+// Close ends the threads that Step began. Another Step begins them again.
+func (t *Trainer) Close() {
+	if t.pool != nil {
+		t.pool.Close()
+	}
+	t.pool, t.crew = nil, nil
+}
+
+// learn takes the streams of one shard through forward and backward, all of them at once.
+func (t *Trainer) learn(worker, i int) {
+	s, c := &t.shards[i], &t.crew[worker]
+	s.next = s.next[:0]
+	for k, l := range s.lanes {
 		text := t.sources[l.seg.Source].Text
 		n := min(t.cfg.Window, l.seg.End-l.seg.At)
-		s.in = sense.AppendText(s.in[:0], text[l.seg.At:l.seg.At+n+1])
+		part := text[l.seg.At : l.seg.At+n+1]
+		s.in[k] = sense.AppendText(s.in[k][:0], part[:n])
+		s.next = sense.AppendText(s.next, part[1:])
 		l.seg.At += n
-		s.tape.Mask = l.rng
-		t.model.Forward(l.state, s.in[:n], &s.tape)
-		if cap(s.dlogits) < n*sense.Symbols {
-			s.dlogits = make([]float32, n*sense.Symbols)
-		}
-		d := s.dlogits[:n*sense.Symbols]
-		s.nats += gradient.CrossEntropy(d, s.tape.Logits, s.in[1:n+1], 1/float32(total))
-		s.pass.Backward(t.model, &s.tape, d, s.grad)
-		for k := range s.fired {
-			for _, sec := range s.tape.Layers[k].Base.Sec {
-				s.fired[k][sec]++
-			}
+	}
+	c.tape.Mask = s.lanes[0].rng
+	t.model.ForwardAll(s.states, s.in, &c.tape)
+	n := len(s.next) * sense.Symbols
+	if cap(c.dlogits) < n {
+		c.dlogits = make([]float32, n)
+	}
+	s.nats = gradient.CrossEntropy(c.dlogits[:n], c.tape.Logits, s.next, 1/float32(t.total))
+	c.pass.Backward(t.model, &c.tape, c.dlogits[:n], s.grad)
+	for k, fired := range s.fired {
+		start := c.tape.Layers[k].Base.Start
+		for sec := range fired {
+			fired[sec] = int(start[sec+1] - start[sec])
 		}
 	}
 }
@@ -317,13 +338,15 @@ func (t *Trainer) balance(total int) (active float64) {
 // Calibrate moves each layer's biases together, so that the share of sections active on a sample of the
 // training data is the target exactly. The controller only holds it in the long run; call this once,
 // when training is done.
-func (t *Trainer) Calibrate() {
+func (t *Trainer) Calibrate() { t.calibrate(512, 256, 48) }
+
+// calibrate samples so many stretches of the text, each behind a lead that is only read.
+func (t *Trainer) calibrate(lead, take, stretches int) {
 	c := t.cfg.Model
 	if c.Alpha >= 1 {
 		return // a budgeted sparsemax does not move with its scores
 	}
 	var tape model.Tape
-	const lead, take, stretches = 512, 256, 48
 	for i := range t.model.Layers {
 		var margin []float32 // by how much each section cleared the floor, or missed it
 		for k := range stretches {

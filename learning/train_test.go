@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"testing/synctest"
 
 	"github.com/yanmesh/yan/model"
 )
@@ -27,6 +28,7 @@ func newTrainer(t *testing.T, c TrainConfig, s []Source) *Trainer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(tr.Close)
 	return tr
 }
 
@@ -124,6 +126,42 @@ func trained(t *testing.T, steps int) (*Trainer, []byte) {
 		t.Fatal(err)
 	}
 	return tr, b.Bytes()
+}
+
+// The number of threads changes nothing, to the bit, nor does a change of it on the way.
+func TestTrainingOnManyThreads(t *testing.T) {
+	_, want := trained(t, 30)
+	for _, threads := range [][2]int{{1, 1}, {2, 2}, {3, 1}} {
+		tr := newTrainer(t, tiny(), twoSources())
+		for i := range 30 {
+			if i%15 == 0 {
+				tr.use(threads[i/15])
+			}
+			tr.Step()
+		}
+		var b bytes.Buffer
+		if err := tr.Save(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b.Bytes(), want) {
+			t.Errorf("with %d threads and then %d it came to something else", threads[0], threads[1])
+		}
+	}
+}
+
+// A training that goes on after Close begins its threads again.
+func TestTrainerClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which waits for the threads to end
+		tr := newTrainer(t, tiny(), twoSources())
+		tr.Close()
+		for range 3 {
+			if s := tr.Step(); s.Bytes == 0 {
+				t.Error("a step read nothing")
+			}
+			tr.Close()
+			tr.Close()
+		}
+	})
 }
 
 // The cuts lie inside a segment, where one ends, and in a later epoch.

@@ -305,7 +305,8 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 	d := m.Config.Width
 	k := r.Len()
 	r.Act, r.Hid = fit(r.Act, k*2*neurons), fit(r.Hid, k*neurons)
-	size := 3 * neurons * d
+	size, apart := 3*neurons*d, kernel.Spaced(d)
+	whole := false // whether gather holds every event
 	piece := func(s int) (w13, w2 kernel.Matrix) {
 		if s == sections {
 			return
@@ -337,24 +338,27 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sect
 			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, next2)
 			continue
 		}
-		apart := kernel.Spaced(d)
-		t.gather = fit(t.gather, rows*max(apart, neurons))
-		for q := range rows {
-			copy(t.gather[q*apart:][:d], y[int(r.Tok[from+q])*d:])
+		if rows < t.N || !whole {
+			t.gather = fit(t.gather, rows*apart)
+			for q, p := range r.Tok[from:to] {
+				copy(t.gather[q*apart:][:d], y[int(p)*d:])
+			}
+			whole = rows == t.N
 		}
 		kernel.Project(t.ws, act, 2*neurons, t.gather, apart, w13, 1, d, rows, 2*neurons, d, false)
 		kernel.SwiGLU(hid, act, neurons)
+		t.gated = fit(t.gated, rows*neurons)
 		for q := range rows {
-			g := r.Gate[r.Ref[from+q]]
-			for j := range neurons {
-				t.gather[q*neurons+j] = g * hid[q*neurons+j]
-			}
+			kernel.ScaleTo(t.gated[q*neurons:(q+1)*neurons], r.Gate[r.Ref[from+q]], hid[q*neurons:(q+1)*neurons])
+		}
+		if rows == t.N { // in their order: a section computed for every event
+			kernel.Project(t.ws, t.branch, d, t.gated, neurons, w2, d, 1, rows, d, neurons, true)
+			continue
 		}
 		t.scatter = fit(t.scatter, rows*d)
-		kernel.Project(t.ws, t.scatter, d, t.gather, neurons, w2, d, 1, rows, d, neurons, false)
-		for q := range rows {
-			p := int(r.Tok[from+q])
-			kernel.Add(t.branch[p*d:(p+1)*d], t.scatter[q*d:(q+1)*d])
+		kernel.Project(t.ws, t.scatter, d, t.gated, neurons, w2, d, 1, rows, d, neurons, false)
+		for q, p := range r.Tok[from:to] {
+			kernel.Add(t.branch[int(p)*d:int(p+1)*d], t.scatter[q*d:(q+1)*d])
 		}
 	}
 }

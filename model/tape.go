@@ -45,6 +45,7 @@ type Tape struct {
 	branch  []float32 // (N, D)
 	gather  []float32 // rows collected for one section
 	scatter []float32
+	gated   []float32
 	scores  []float32
 	counts  []int32
 	share   []float64

@@ -71,6 +71,7 @@ func (t *training) run(ctx context.Context) error {
 	curve := readCurve(t.out+curveSuffix, t.trainer.Seen, t.config.Bytes)
 	fmt.Fprintf(t.stderr, "%s parameters, %s to see\n", ui.Count(int64(t.trainer.Model().Parameters())), ui.Bytes(max(t.config.Bytes-t.trainer.Seen, 0)))
 	start, from := time.Now(), t.trainer.Seen
+	defer t.trainer.Close()
 	if err := t.train(ctx, curve); err != nil {
 		return err
 	}

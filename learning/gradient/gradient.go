@@ -36,68 +36,6 @@ func NewGrad(c model.Config) (*Grad, error) {
 	return g, nil
 }
 
-// Clear makes g zero again, at the cost of what was touched.
-func (g *Grad) Clear() {
-	g.each(func(_, _ int, w []float32) { clear(w) })
-	for _, t := range g.Touched {
-		clear(t)
-	}
-	for _, b := range g.Banks {
-		if b != nil {
-			clear(b.Weights)
-		}
-	}
-}
-
-// Add adds o's base gradient to g's.
-func (g *Grad) Add(o *Grad) {
-	for i, t := range o.Touched {
-		for s, on := range t {
-			g.Touched[i][s] = g.Touched[i][s] || on
-		}
-	}
-	o.each(func(off, end int, w []float32) { kernel.Add(g.Base.Weights[off:end], w) })
-}
-
-// each calls f for every piece of the base's gradient that may not be zero: all dense tensors, and the
-// sections that were touched.
-func (g *Grad) each(f func(off, end int, w []float32)) {
-	if g.Base == nil {
-		return
-	}
-	size := g.Base.Config.SectionSize()
-	layer := -1
-	for _, t := range g.Base.Tensors() {
-		if len(t.Shape) == 3 && t.Shape[0] == g.Base.Config.Sections && isSections(t.Name) {
-			layer++
-			for s, on := range g.Touched[layer] {
-				if on {
-					off := t.Off + s*size
-					f(off, off+size, g.Base.Weights[off:off+size])
-				}
-			}
-			continue
-		}
-		f(t.Off, t.Off+t.Len(), t.Data.F32)
-	}
-}
-
-func isSections(name string) bool {
-	const suffix = ".sections"
-	return len(name) > len(suffix) && name[len(name)-len(suffix):] == suffix
-}
-
-// SumSquares is the squared norm of the base's gradient.
-func (g *Grad) SumSquares() (sum float64) {
-	g.each(func(_, _ int, w []float32) { sum += float64(kernel.SumSquares(w)) })
-	return sum
-}
-
-// Scale multiplies the base's gradient by a.
-func (g *Grad) Scale(a float32) {
-	g.each(func(_, _ int, w []float32) { kernel.Scale(w, a) })
-}
-
 // CrossEntropy writes the gradient of weight·Σ −ln p(next) into dlogits and returns the unweighted sum
 // of the losses in nats. logits is (N, 256) and next holds the N bytes that came.
 func CrossEntropy(dlogits, logits []float32, next []sense.Event, weight float32) (nats float64) {
@@ -121,9 +59,9 @@ type Pass struct {
 	dxu, dxs, dxf, dxd     []float32 // (N, D)
 	dxv, dxe               []float32 // (N, D)
 	dz, dq                 []float32
-	gather, delta          []float32
+	gather, delta, scatter []float32
 	dhid, dact, dgate, sig []float32
-	mu, keep               []float32
+	mu, keep, row          []float32
 }
 
 func fit(s []float32, n int) []float32 {
@@ -134,7 +72,7 @@ func fit(s []float32, n int) []float32 {
 }
 
 // Backward adds to g the gradient of the loss whose gradient by t's logits is dlogits. t is the tape of
-// m's last Forward over the chunk. The past before the chunk counts as given.
+// m's last Forward over the chunk, or ForwardAll over several. The past before a chunk counts as given.
 func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Grad) {
 	if p.ws == nil {
 		p.ws = kernel.NewWorkspace()
@@ -154,7 +92,7 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 		dnorm = g.Base.Norm
 	}
 	clear(p.dh)
-	normBack(p.dh, dnorm, p.dy, t.H, m.Norm, t.FinalInv, n, d)
+	p.normBack(p.dh, dnorm, p.dy, t.H, m.Norm, t.FinalInv, n, d)
 
 	// Below the lowest layer in which something learns there is nothing to find out.
 	floor := 0
@@ -166,31 +104,38 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 		if g.Base == nil && i == floor {
 			return
 		}
-		p.mixBack(m, i, t, g)
+		dh := p.dh
+		for _, part := range t.Streams() {
+			p.mixBack(m, i, part, dh[:part.N*d], g)
+			dh = dh[part.N*d:]
+		}
 	}
-	for q, e := range t.In {
-		kernel.Add(g.Base.Embed.F32[int(e.Byte)*d:(int(e.Byte)+1)*d], p.dh[q*d:(q+1)*d])
+	dh := p.dh
+	for _, part := range t.Streams() {
+		for _, e := range part.In {
+			kernel.Add(g.Base.Embed.F32[int(e.Byte)*d:(int(e.Byte)+1)*d], dh[:d])
+			dh = dh[d:]
+		}
 	}
 }
 
 // normBack is the derivative of y = x·r·gain with r = 1/sqrt(mean x² + ε), row by row:
 // dx += r·(gain⊙dy) − x·r³/D·⟨x, gain⊙dy⟩ and dgain += dy⊙x·r.
-func normBack(dx, dgain, dy, x, gain, inv []float32, n, d int) {
+func (p *Pass) normBack(dx, dgain, dy, x, gain, inv []float32, n, d int) {
+	p.row = fit(p.row, d)
 	for q := range n {
 		dyr, xr, dxr := dy[q*d:(q+1)*d], x[q*d:(q+1)*d], dx[q*d:(q+1)*d]
 		r := inv[q]
 		if dgain != nil {
-			for j, v := range dyr {
-				dgain[j] += v * xr[j] * r
-			}
+			kernel.Mul(p.row, dyr, xr)
+			kernel.Axpy(dgain, r, p.row)
 		}
-		for j, v := range gain { // none where the norm has no gain
-			dyr[j] *= v
+		if gain != nil {
+			kernel.Mul(dyr, dyr, gain)
 		}
 		c := kernel.Dot(xr, dyr) * r * r * r / float32(d)
-		for j, v := range dyr {
-			dxr[j] += r*v - c*xr[j]
-		}
+		kernel.Axpy(dxr, r, dyr)
+		kernel.Axpy(dxr, -c, xr)
 	}
 }
 
@@ -199,8 +144,8 @@ func (p *Pass) branchBack(dh, mask []float32) []float32 {
 	if len(mask) == 0 {
 		return dh
 	}
-	kernel.Mul(p.dbr, dh, mask)
-	return p.dbr
+	kernel.Mul(p.dbr[:len(dh)], dh, mask)
+	return p.dbr[:len(dh)]
 }
 
 // sectionsBack takes dh from behind layer i's sections to before them.
@@ -268,14 +213,16 @@ func (p *Pass) sectionsBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	if g.Base != nil {
 		dnorm = g.Base.Layers[i].Norm2
 	}
-	normBack(p.dh, dnorm, p.dy, lt.Mid, l.Norm2, lt.Inv2, n, d)
+	p.normBack(p.dh, dnorm, p.dy, lt.Mid, l.Norm2, lt.Inv2, n, d)
 }
 
 // poolBack is the derivative of the computed sections of one pool: it adds to dy and dsec, and leaves
 // in p.dgate, for each route by event, how the loss moves with its gate.
 func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32, touched []bool, y, dbr []float32, neurons, sections, d int) {
 	p.dgate = fit(p.dgate, rt.Len())
-	size := 3 * neurons * d
+	size, apart := 3*neurons*d, kernel.Spaced(d)
+	all := len(dbr) / d
+	whole := false // whether gather and delta hold every event
 	for s := range sections {
 		from, to := int(rt.Start[s]), int(rt.Start[s+1])
 		if from == to {
@@ -284,17 +231,19 @@ func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32,
 		rows := to - from
 		w13 := weights.Slice(s*size, s*size+2*neurons*d)
 		w2 := weights.Slice(s*size+2*neurons*d, (s+1)*size)
-		p.gather, p.delta = fit(p.gather, rows*d), fit(p.delta, rows*d)
-		for q := range rows {
-			e := int(rt.Tok[from+q])
-			copy(p.gather[q*d:(q+1)*d], y[e*d:])
-			copy(p.delta[q*d:(q+1)*d], dbr[e*d:])
+		if rows < all || !whole {
+			p.gather, p.delta = fit(p.gather, rows*apart), fit(p.delta, rows*apart)
+			for q, e := range rt.Tok[from:to] {
+				copy(p.gather[q*apart:][:d], y[int(e)*d:])
+				copy(p.delta[q*apart:][:d], dbr[int(e)*d:])
+			}
+			whole = rows == all
 		}
 		p.dhid = fit(p.dhid, rows*neurons)
 		p.dact = fit(p.dact, rows*2*neurons)
 		p.sig = fit(p.sig, rows*2*neurons)
 		kernel.Sigmoid(p.sig, rt.Act[from*2*neurons:to*2*neurons]) // that of W3·y is not needed, but costs less than leaving it out
-		kernel.Project(p.ws, p.dhid, neurons, p.delta, d, w2, 1, d, rows, neurons, d, false)
+		kernel.Project(p.ws, p.dhid, neurons, p.delta, apart, w2, 1, d, rows, neurons, d, false)
 		for q := range rows {
 			k := rt.Ref[from+q]
 			gate := rt.Gate[k]
@@ -317,13 +266,17 @@ func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32,
 				touched[s] = true
 			}
 			dw := dsec[s*size : (s+1)*size]
-			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, d, 1, neurons, d, rows, true)
-			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, d, 1, 2*neurons, d, rows, true)
+			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, apart, 1, neurons, d, rows, true)
+			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, apart, 1, 2*neurons, d, rows, true)
 		}
-		kernel.Project(p.ws, p.delta, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, false)
-		for q := range rows {
-			e := int(rt.Tok[from+q])
-			kernel.Add(p.dy[e*d:(e+1)*d], p.delta[q*d:(q+1)*d])
+		if rows == all { // in their order: a section computed for every event
+			kernel.Project(p.ws, p.dy, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, true)
+			continue
+		}
+		p.scatter = fit(p.scatter, rows*d)
+		kernel.Project(p.ws, p.scatter, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, false)
+		for q, e := range rt.Tok[from:to] {
+			kernel.Add(p.dy[int(e)*d:int(e+1)*d], p.scatter[q*d:(q+1)*d])
 		}
 	}
 }
@@ -361,8 +314,8 @@ func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Rou
 	kernel.Project(p.ws, p.dy, d, p.dz, sb, kernel.F32(bl.Keys), d, 1, n, d, sb, true)
 }
 
-// mixBack takes dh from behind layer i's mixer to before it (yan-model.md §2, backward).
-func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
+// mixBack takes dh, the rows of one stream, from behind layer i's mixer to before it (yan-model.md §2, backward).
+func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, dh []float32, g *Grad) {
 	c, l, lt := m.Config, &m.Layers[i], &t.Layers[i]
 	n, d, ch := t.N, c.Width, c.Channels
 	dc := d / ch
@@ -372,7 +325,7 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 		gl = &g.Base.Layers[i]
 	}
 
-	dm := p.branchBack(p.dh, lt.Mask1)
+	dm := p.branchBack(dh, lt.Mask1)
 	if c.MixOut {
 		if gl != nil {
 			kernel.Gemm(p.ws, gl.Out.F32, d, lt.Mixed, 1, d, dm, d, 1, d, d, n, true)
@@ -382,8 +335,9 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	}
 
 	// out = U ⊙ SiLU(V') + sigmoid(F) ⊙ RMSNorm(E')
-	kernel.Mul(p.du, dm, lt.SV[:nd])
-	for k, gk := range dm[:nd] {
+	kernel.Mul(p.du[:nd], dm, lt.SV)
+	dm = dm[:nd]
+	for k, gk := range dm {
 		v, sv, sf := lt.V[k], lt.SV[k], lt.SF[k]
 		// SiLU'(v) = σ(v)(1 + v(1−σ(v))), and σ(v) = SiLU(v)/v where v is not tiny.
 		var sig float32
@@ -395,12 +349,12 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 		p.dv[k] = gk * lt.U[k] * sig * (1 + v*(1-sig))
 		p.df[k] = gk * lt.NE[k] * sf * (1 - sf)
 	}
-	kernel.Mul(p.dxd, dm, lt.SF[:nd]) // dNE, for a moment
-	clear(p.de)
+	kernel.Mul(p.dxd[:nd], dm, lt.SF) // dNE, for a moment
+	clear(p.de[:nd])
 	for q := range n {
 		for k := range ch {
 			o := q*d + k*dc
-			normBack(p.de[o:o+dc], nil, p.dxd[o:o+dc], lt.E[o:o+dc], nil, lt.InvE[q*ch+k:], 1, dc)
+			p.normBack(p.de[o:o+dc], nil, p.dxd[o:o+dc], lt.E[o:o+dc], nil, lt.InvE[q*ch+k:], 1, dc)
 		}
 	}
 
@@ -423,8 +377,8 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	}
 
 	// Averages over the strict past, in reverse.
-	clear(p.dxv)
-	clear(p.dxe)
+	clear(p.dxv[:nd])
+	clear(p.dxe[:nd])
 	if t.First { // the first event read itself
 		copy(p.dxv[:d], p.dxs[:d])
 		copy(p.dxe[:d], p.dxd[:d])
@@ -443,10 +397,10 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 
 	// The four branches read X, or its mix with the input before. dx goes to p.dy.
 	if c.Plain {
-		copy(p.dy, p.dxu)
-		kernel.Add(p.dy, p.dxf)
-		kernel.Add(p.dy, p.dxv)
-		kernel.Add(p.dy, p.dxe)
+		copy(p.dy[:nd], p.dxu)
+		kernel.Add(p.dy[:nd], p.dxf)
+		kernel.Add(p.dy[:nd], p.dxv)
+		kernel.Add(p.dy[:nd], p.dxe)
 	} else {
 		var dmu []float32
 		if gl != nil {
@@ -458,12 +412,12 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, g *Grad) {
 	if gl != nil {
 		dnorm = gl.Norm1
 	}
-	normBack(p.dh, dnorm, p.dy, lt.H, l.Norm1, lt.Inv1, n, d)
+	p.normBack(dh, dnorm, p.dy, lt.H, l.Norm1, lt.Inv1, n, d)
 }
 
 // shiftBack is the derivative of x_P = x + μ_P ⊙ (x_before − x) for the four branches.
 func (p *Pass) shiftBack(lt *model.LayerTape, mu, dmu []float32, n, d int) {
-	clear(p.dy)
+	clear(p.dy[:n*d])
 	for k, dx := range [4][]float32{p.dxu, p.dxv, p.dxf, p.dxe} {
 		w := mu[k*d : (k+1)*d]
 		p.keep = fit(p.keep, d)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/yanmesh/yan/model"
@@ -92,7 +93,7 @@ func TestBackwardAgainstFiniteDifferences(t *testing.T) {
 				t.Fatalf("loss %v, in float64 %v", nats, want)
 			}
 			for i, tensor := range m.Tensors() {
-				if hasSuffix(tensor.Name, ".bias") {
+				if strings.HasSuffix(tensor.Name, ".bias") {
 					continue // moved by the controller, not by gradients
 				}
 				compare(t, m, in, 0, tensor.Name, tensor.Data.F32, g.Base.Tensors()[i].Data.F32)
@@ -145,7 +146,7 @@ func TestBanksAlone(t *testing.T) {
 	}
 }
 
-// Sections that no event chose have no gradient and are not marked, and Clear and Add see all the rest.
+// Sections that no event chose have no gradient and are not marked.
 func TestUntouchedSections(t *testing.T) {
 	c := tiny()
 	c.Sections, c.MaxActive = 40, 2
@@ -171,18 +172,71 @@ func TestUntouchedSections(t *testing.T) {
 	if touched == 0 || touched == c.Layers*c.Sections {
 		t.Fatalf("%d sections touched: the test sees nothing", touched)
 	}
-	sum, _ := NewGrad(c)
-	sum.Add(g)
-	sum.Add(g)
-	sum.Scale(0.5)
-	if a, b := sum.SumSquares(), g.SumSquares(); math.Abs(a-b) > 1e-6*b {
-		t.Fatalf("half of twice the gradient has norm² %v, want %v", a, b)
+}
+
+// The gradient of several streams at once is the sum of theirs, in every variant.
+func TestBackwardOfStreams(t *testing.T) {
+	for name, vary := range map[string]func(*model.Config){
+		"few sections": func(*model.Config) {},
+		"all sections": func(c *model.Config) { c.Active, c.Alpha = c.Sections, 0 },
+		"mix out":      func(c *model.Config) { c.MixOut = true },
+		"plain paper":  func(c *model.Config) { c.Plain = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := tiny()
+			vary(&c)
+			m, in := random(t, c, 21, 60)
+			if c.Active == c.Sections {
+				for i := range m.Layers {
+					for s := range m.Layers[i].Bias {
+						m.Layers[i].Bias[s] += 10
+					}
+				}
+			}
+			m = m.WithBanks(bank(t, m, 22))
+			grads := make([]*Grad, 2)
+			for i := range grads {
+				grads[i], _ = NewGrad(c)
+				b, _ := model.NewBank(c, "grad", 6, 4)
+				grads[i].Banks = []*model.Bank{b}
+			}
+			parts, next := [][]sense.Event{in[:30], in[30:31], in[31:49]}, append(append([]sense.Event{}, in[1:32]...), in[32:50]...)
+			var states []*model.State
+			var tape model.Tape
+			var pass Pass
+			row := 0
+			for k, part := range parts {
+				s := m.NewState()
+				if k != 1 { // one is at its beginning
+					m.Forward(s, in[50:], &tape)
+				}
+				states = append(states, s.Clone())
+				m.Forward(s, part, &tape)
+				d := make([]float32, len(tape.Logits))
+				CrossEntropy(d, tape.Logits, next[row:row+len(part)], 1)
+				pass.Backward(m, &tape, d, grads[0])
+				row += len(part)
+			}
+			m.ForwardAll(states, parts, &tape)
+			d := make([]float32, len(tape.Logits))
+			CrossEntropy(d, tape.Logits, next, 1)
+			pass.Backward(m, &tape, d, grads[1])
+			same(t, "base", grads[1].Base.Weights, grads[0].Base.Weights)
+			same(t, "bank", grads[1].Banks[0].Weights, grads[0].Banks[0].Weights)
+		})
 	}
-	sum.Clear()
-	for i, v := range sum.Base.Weights {
-		if v != 0 {
-			t.Fatalf("weight %d after Clear: %v", i, v)
-		}
+}
+
+// same wants got to be want but for rounding.
+func same(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	var diff, norm float64
+	for i, v := range got {
+		diff += math.Pow(float64(v-want[i]), 2)
+		norm += math.Pow(float64(want[i]), 2)
+	}
+	if !(norm > 0 && diff < 1e-9*norm) {
+		t.Errorf("%s: off by %.2g of %.2g", what, math.Sqrt(diff), math.Sqrt(norm))
 	}
 }
 

@@ -2,6 +2,8 @@ package gradient
 
 import (
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
@@ -20,42 +22,144 @@ type Adam struct {
 	Config AdamConfig
 	Steps  int
 	M, V   []float32 // laid out as the model's weights
+
+	sections [][]stretch // (L, S) what each section is of the weights
+	dense    []stretch   // what learns at every step
+	live     []stretch   // what learns at this step, in pieces
+	squares  []float32   // of the gradient of each piece
+
+	// What the tasks of a step share.
+	model *model.Model
+	grads []*Grad
+	step  kernel.AdamConst
+	decay float32
+	scale float32
+	first func(worker, task int)
+	then  func(worker, task int)
 }
 
-// NewAdam returns an optimizer for a base of so many weights.
-func NewAdam(c AdamConfig, weights int) *Adam {
-	return &Adam{Config: c, M: kernel.Aligned(weights), V: kernel.Aligned(weights)}
+// A stretch of the weights.
+type stretch struct {
+	from, to int
+	layer    int // of a section; −1 for what is dense
+	section  int
+	decays   bool
 }
 
-// Step moves m's weights against g. The biases of gates are not its business.
-func (a *Adam) Step(m *model.Model, g *Grad, rate float64) {
+// NewAdam returns an optimizer for models of m's shape.
+func NewAdam(c AdamConfig, m *model.Model) *Adam {
+	a := &Adam{Config: c, M: kernel.Aligned(len(m.Weights)), V: kernel.Aligned(len(m.Weights))}
+	for _, t := range m.Tensors() {
+		switch {
+		case strings.HasSuffix(t.Name, ".bias"): // gates are not moved by gradients
+		case strings.HasSuffix(t.Name, ".sections"):
+			size := m.Config.SectionSize()
+			of := make([]stretch, m.Config.Sections)
+			for s := range of {
+				at := t.Off + s*size
+				of[s] = stretch{at, at + size, len(a.sections), s, true}
+			}
+			a.sections = append(a.sections, of)
+		default:
+			vector := len(t.Shape) == 1 || strings.HasSuffix(t.Name, ".shift")
+			a.dense = append(a.dense, stretch{t.Off, t.Off + t.Len(), -1, 0, !vector})
+		}
+	}
+	a.first, a.then = a.sum, a.move
+	return a
+}
+
+// piece is how many weights a task works on: few enough for one task's gradients to stay in the second cache from the
+// one loop over them to the next.
+const piece = 1 << 14
+
+// gather lists what has a gradient in any of grads.
+func (a *Adam) gather(grads []*Grad) {
+	a.live = a.live[:0]
+	add := func(s stretch) {
+		for ; s.to-s.from > piece; s.from += piece {
+			part := s
+			part.to = s.from + piece
+			a.live = append(a.live, part)
+		}
+		a.live = append(a.live, s)
+	}
+	for _, s := range a.dense {
+		add(s)
+	}
+	for i, of := range a.sections {
+		for k, s := range of {
+			if slices.ContainsFunc(grads, func(g *Grad) bool { return g.Touched[i][k] }) {
+				add(s)
+			}
+		}
+	}
+}
+
+// Step adds up grads, whose number is not zero, scales the sum to a norm of at most clip and moves the weights of m
+// against it. It leaves the gradients zero and returns the norm that their sum had. Sections that none of them touched
+// cost nothing. pool shares the work out, which does not change what comes out.
+func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip float64) (norm float64) {
 	a.Steps++
-	c := kernel.AdamConst{
+	a.model, a.grads = m, grads
+	a.gather(grads)
+	if cap(a.squares) < len(a.live) {
+		a.squares = make([]float32, len(a.live))
+	}
+	pool.Run(len(a.live), a.first)
+	var squares float64
+	for _, s := range a.squares[:len(a.live)] { // in their order, whoever computed them
+		squares += float64(s)
+	}
+	norm = math.Sqrt(squares)
+
+	a.scale = 1
+	if norm > clip {
+		a.scale = float32(clip / norm)
+	}
+	a.step = kernel.AdamConst{
 		LR: float32(rate), Beta1: float32(a.Config.Beta1), Beta2: float32(a.Config.Beta2), Eps: float32(a.Config.Eps),
 		Corr1: float32(1 / (1 - math.Pow(a.Config.Beta1, float64(a.Steps)))),
 		Corr2: float32(1 / (1 - math.Pow(a.Config.Beta2, float64(a.Steps)))),
 	}
-	decay := float32(rate * a.Config.Decay)
-	matrix := make(map[int]bool)
-	frozen := make(map[int]bool)
-	for _, t := range g.Base.Tensors() {
-		matrix[t.Off] = len(t.Shape) > 1 && !hasSuffix(t.Name, ".shift")
-		frozen[t.Off] = hasSuffix(t.Name, ".bias")
+	a.decay = float32(rate * a.Config.Decay)
+	pool.Run(len(a.live), a.then)
+	for _, g := range grads {
+		for _, t := range g.Touched {
+			clear(t)
+		}
 	}
-	g.each(func(off, end int, w []float32) {
-		if frozen[off] {
-			return
-		}
-		k := c
-		if is, known := matrix[off]; is || !known { // pieces inside a tensor are sections
-			k.Decay = decay
-		}
-		kernel.Adam(m.Weights[off:end], w, a.M[off:end], a.V[off:end], k)
-	})
+	a.model, a.grads = nil, nil
+	return norm
 }
 
-func hasSuffix(s, suffix string) bool {
-	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
+// sum adds the gradients of one piece up in the first of them.
+func (a *Adam) sum(_, task int) {
+	s := a.live[task]
+	sum := a.grads[0].Base.Weights[s.from:s.to]
+	for _, g := range a.grads[1:] {
+		if s.layer < 0 || g.Touched[s.layer][s.section] {
+			w := g.Base.Weights[s.from:s.to]
+			kernel.Add(sum, w)
+			clear(w)
+		}
+	}
+	a.squares[task] = kernel.SumSquares(sum)
+}
+
+// move takes the step of one piece.
+func (a *Adam) move(_, task int) {
+	s := a.live[task]
+	g := a.grads[0].Base.Weights[s.from:s.to]
+	if a.scale != 1 {
+		kernel.Scale(g, a.scale)
+	}
+	c := a.step
+	if s.decays {
+		c.Decay = a.decay
+	}
+	kernel.Adam(a.model.Weights[s.from:s.to], g, a.M[s.from:s.to], a.V[s.from:s.to], c)
+	clear(g)
 }
 
 // RMSprop steps the sections and keys of one bank without momentum, so that a section which did not

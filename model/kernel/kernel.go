@@ -105,6 +105,13 @@ func Scale(y []float32, a float32) {
 	scale(y, a)
 }
 
+// ScaleTo computes y = a·x. y may be x.
+func ScaleTo(y []float32, a float32, x []float32) {
+	if len(y) > 0 {
+		mulScale(y, x[:len(y)], nil, a)
+	}
+}
+
 // SumSquares returns Σ x[i]².
 func SumSquares(x []float32) float32 {
 	return dot(x, x)

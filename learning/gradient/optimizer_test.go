@@ -1,0 +1,139 @@
+package gradient
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
+)
+
+// shards returns a model, an optimizer for it and the gradients of two texts, which touch few of its sections.
+func shards(t *testing.T) (*model.Model, *Adam, []*Grad) {
+	t.Helper()
+	c := tiny()
+	c.Width, c.Sections, c.MaxActive = 64, 40, 2
+	m, in := random(t, c, 8, 12)
+	grads := make([]*Grad, 2)
+	for i := range grads {
+		grads[i], _ = NewGrad(c)
+		run(m, in[6*i:6*i+6], 0, grads[i])
+	}
+	return m, NewAdam(AdamConfig{Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, Decay: 0.1}, m), grads
+}
+
+// A step is what Kingma and Ba's equations say of the sum of the gradients, clipped, and touches nothing else: what no
+// event chose keeps its weights and moments, to the bit, and is not even looked at.
+func TestAdamStep(t *testing.T) {
+	m, a, grads := shards(t)
+	const rate, clip = 0.01, 0.5
+	sum := slices.Clone(grads[0].Base.Weights)
+	for i, v := range grads[1].Base.Weights {
+		sum[i] += v
+	}
+	var squares float64
+	for _, v := range sum {
+		squares += float64(v) * float64(v)
+	}
+	norm := math.Sqrt(squares)
+	if norm < clip {
+		t.Fatalf("a gradient of %v is not clipped: the test sees less than it should", norm)
+	}
+	before := slices.Clone(m.Weights)
+	for i := range a.M {
+		a.M[i], a.V[i] = 0.001, 0.002
+	}
+	a.Steps = 4
+	touched := [][]bool{}
+	want := 0 // weights to look at
+	for i, of := range grads[0].Touched {
+		touched = append(touched, slices.Clone(of))
+		for s := range of {
+			if touched[i][s] = of[s] || grads[1].Touched[i][s]; touched[i][s] {
+				want += m.Config.SectionSize()
+			}
+		}
+	}
+	only := 0
+	for i := range grads[0].Touched {
+		for s, on := range grads[1].Touched[i] {
+			if on && !grads[0].Touched[i][s] {
+				only++
+			}
+		}
+	}
+	if only == 0 {
+		t.Fatal("the second text touches nothing that the first did not: the test sees less than it should")
+	}
+
+	if got := a.Step(kernel.NewPool(1), m, grads, rate, clip); math.Abs(got-norm) > 1e-5*norm {
+		t.Errorf("a norm of %v, want %v", got, norm)
+	}
+	looked := 0
+	for _, s := range a.live {
+		looked += s.to - s.from
+	}
+	layer := -1
+	for _, tensor := range m.Tensors() {
+		sections := len(tensor.Shape) == 3 && tensor.Shape[1] == 3*m.Config.Neurons && tensor.Shape[0] == m.Config.Sections
+		bias := tensor.Name == "layers.0.bias" || tensor.Name == "layers.1.bias"
+		if sections {
+			layer++
+		} else if !bias {
+			want += tensor.Len()
+		}
+		decay := rate * 0.1
+		if len(tensor.Shape) == 1 || tensor.Name == "layers.0.shift" || tensor.Name == "layers.1.shift" {
+			decay = 0
+		}
+		for k := range tensor.Len() {
+			i := tensor.Off + k
+			if bias || sections && !touched[layer][k/m.Config.SectionSize()] {
+				if m.Weights[i] != before[i] || a.M[i] != 0.001 || a.V[i] != 0.002 {
+					t.Fatalf("%s[%d] has moved", tensor.Name, k)
+				}
+				continue
+			}
+			g := float64(sum[i]) * clip / norm
+			m1, v1 := 0.9*0.001+0.1*g, 0.98*0.002+0.02*g*g
+			step := rate * m1 / (1 - math.Pow(0.9, 5)) / (math.Sqrt(v1/(1-math.Pow(0.98, 5))) + 1e-8)
+			w := float64(before[i])
+			if got, w := float64(m.Weights[i]), w-decay*w-step; math.Abs(got-w) > 1e-5*(1+math.Abs(w)) {
+				t.Fatalf("%s[%d] is %v, want %v", tensor.Name, k, got, w)
+			}
+		}
+	}
+	if looked != want {
+		t.Errorf("it looked at %d weights, want %d of %d", looked, want, len(m.Weights))
+	}
+	if want*4 > len(m.Weights)*3 {
+		t.Errorf("%d of %d weights were touched: the test sees less than it should", want, len(m.Weights))
+	}
+	for i, g := range grads {
+		if slices.ContainsFunc(g.Base.Weights, func(v float32) bool { return v != 0 }) {
+			t.Errorf("gradient %d is not zero afterwards", i)
+		}
+		for _, of := range g.Touched {
+			if slices.Contains(of, true) {
+				t.Errorf("gradient %d is still marked", i)
+			}
+		}
+	}
+}
+
+// Whoever does the pieces, the step is the same to the bit.
+func TestAdamStepOnManyThreads(t *testing.T) {
+	var want []float32
+	for _, threads := range []int{1, 2, 3} {
+		m, a, grads := shards(t)
+		pool := kernel.NewPool(threads)
+		a.Step(pool, m, grads, 0.01, 0.5)
+		pool.Close()
+		if threads == 1 {
+			want = m.Weights
+		} else if !slices.Equal(m.Weights, want) {
+			t.Errorf("with %d threads it is another", threads)
+		}
+	}
+}

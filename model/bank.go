@@ -95,17 +95,15 @@ func (m *Model) context(s *State, t *Tape) {
 	d, dc := c.Width, c.Width/c.Channels
 	size := c.ContextSize()
 	floor := float32(1 - math.Exp2(-1.0/EvidenceHalfLife))
-	phi := fit(t.scores, d)
+	phi := fit(t.scores, d+c.Channels)
 	t.scores = phi
 	for p := range t.N {
 		w := max(floor, 1/float32(s.Events+uint64(p)+1))
 		for i := range c.ContextLayer + 1 {
 			xd := t.Layers[i].XD[p*d : (p+1)*d]
-			for o := 0; o < d; o += dc {
-				kernel.RMSNorm(phi[o:o+dc], xd[o:o+dc], nil, decayEps)
-			}
+			kernel.RMSNormBlocks(phi[:d], xd, phi[d:], dc, decayEps)
 			e := s.context[i*d : (i+1)*d]
-			for j, v := range phi {
+			for j, v := range phi[:d] {
 				e[j] += w * (v - e[j])
 			}
 		}

@@ -115,7 +115,15 @@ func (m *Model) mix(i int, s *State, t *Tape) {
 	// Averages over the strict past, continued from the state.
 	for c := range ch {
 		slopeScan(lt, st, m.gamma[c], c, n, d, ch)
-		kernel.DecayScan(lt.XD[c*dc:], lt.XE[c*dc:], d, n, st.decay[c*dc:(c+1)*dc], m.alpha[c])
+	}
+	if n == 1 { // the scan of a single row, of all channels at once
+		copy(lt.XD, st.decay)
+		kernel.Add(st.decay, lt.XE)
+		kernel.Mul(st.decay, st.decay, m.decays)
+	} else {
+		for c := range ch {
+			kernel.DecayScan(lt.XD[c*dc:], lt.XE[c*dc:], d, n, st.decay[c*dc:(c+1)*dc], m.alpha[c])
+		}
 	}
 	if t.First { // nothing is past yet: the first event reads itself
 		copy(lt.XS[:d], lt.XV[:d])
@@ -130,12 +138,7 @@ func (m *Model) mix(i int, s *State, t *Tape) {
 	nd := n * d
 	kernel.SiLU(lt.SV[:nd], lt.V[:nd])
 	kernel.Sigmoid(lt.SF[:nd], lt.F[:nd])
-	for p := range n {
-		for c := range ch {
-			o := p*d + c*dc
-			lt.InvE[p*ch+c] = kernel.RMSNorm(lt.NE[o:o+dc], lt.E[o:o+dc], nil, decayEps)
-		}
-	}
+	kernel.RMSNormBlocks(lt.NE[:nd], lt.E[:nd], lt.InvE[:n*ch], dc, decayEps)
 	kernel.Mul(lt.Mixed[:nd], lt.U[:nd], lt.SV[:nd])
 	kernel.MulAdd(lt.Mixed[:nd], lt.SF[:nd], lt.NE[:nd])
 

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/yanmesh/yan/model/kernel"
 	"github.com/yanmesh/yan/model/sense"
@@ -47,6 +48,7 @@ type Model struct {
 	tensors []Tensor
 	gamma   []float32 // (C) slope decays
 	alpha   []float32 // (C) long-memory decays
+	decays  []float32 // (D) the same, of each feature
 }
 
 // A Layer is one block's weights.
@@ -149,6 +151,7 @@ func layout(c Config) (m *Model, total int, err error) {
 	for i := range ch {
 		m.gamma = append(m.gamma, c.slope(i))
 		m.alpha = append(m.alpha, c.decay(i))
+		m.decays = append(m.decays, slices.Repeat(m.alpha[i:], dc)...)
 	}
 	return m, total, nil
 }

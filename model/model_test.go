@@ -278,3 +278,30 @@ func TestLeanTapeComputesTheSame(t *testing.T) {
 		t.Error("the layers of a lean tape have buffers of their own")
 	}
 }
+
+// Weights of 16 bits give the outputs of the same weights as float32, to the rounding of sums: their products are exact
+// in float32. What rounding the weights themselves does is another matter, and stated here too.
+func TestHalfComputesWhatFloat32Does(t *testing.T) {
+	m := shaped(t, Config{Width: 64, Layers: 3, Channels: 2, Sections: 40, Neurons: 8, KeyRank: 16, Active: 4, Alpha: 0.5, ContextLayer: 1}, true)
+	wide := m.Thaw()
+	if m.Head.F32 != nil || wide.Head.F32 == nil {
+		t.Fatal("the two models have the same form")
+	}
+	in := prose[:300]
+	for _, chunk := range []int{1, 7, 100} {
+		var a, b Tape
+		sa, sb := m.NewState(), wide.NewState()
+		var worst, size float64
+		for at := 0; at+chunk <= len(in); at += chunk {
+			m.Forward(sa, in[at:at+chunk], &a)
+			wide.Forward(sb, in[at:at+chunk], &b)
+			for i, v := range a.Logits {
+				worst = max(worst, math.Abs(float64(v-b.Logits[i])))
+				size = max(size, math.Abs(float64(v)))
+			}
+		}
+		if worst > 1e-4*size {
+			t.Errorf("chunks of %d: logits differ by %g, they reach %g", chunk, worst, size)
+		}
+	}
+}

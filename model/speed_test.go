@@ -69,48 +69,53 @@ func shaped(tb testing.TB, c Config, half bool) *Model {
 	return m
 }
 
-func BenchmarkShapes(b *testing.B) {
-	for _, s := range []struct {
-		name string
-		c    Config
-	}{
+type shape struct {
+	name   string
+	config Config
+}
+
+// shapes are the embedded base's, and two with as many parameters as the models that others are measured on.
+func shapes() []shape {
+	return []shape{
 		{"base", Base()},
 		{"15M", Config{Width: 256, Layers: 6, Channels: 8, Sections: 99, Neurons: 32, KeyRank: 32, Active: 10, Alpha: 0.5}},
 		{"110M", Config{Width: 512, Layers: 8, Channels: 16, Sections: 138, Neurons: 64, KeyRank: 32, Active: 14, Alpha: 0.5}},
-		{"110M768", Config{Width: 768, Layers: 12, Channels: 24, Sections: 120, Neurons: 32, KeyRank: 64, Active: 12, Alpha: 0.5}},
-	} {
-		for _, half := range []bool{true} {
-			m := shaped(b, s.c, half)
-			b.Run(fmt.Sprintf("%s/half=%v/step", s.name, half), func(b *testing.B) {
-				st := m.NewState()
-				active := 0
-				for i := 0; b.Loop(); i++ {
-					m.Step(st, prose[i%len(prose)])
-					for l := range st.one.Layers {
-						active += st.one.Layers[l].Base.Len()
-					}
+	}
+}
+
+// BenchmarkShapes is decoding, an event at a time, and reading in chunks of 512, with weights of 16 bits.
+func BenchmarkShapes(b *testing.B) {
+	for _, s := range shapes() {
+		m := shaped(b, s.config, true)
+		b.Run(s.name+"/step", func(b *testing.B) {
+			st := m.NewState()
+			active := 0
+			for i := 0; b.Loop(); i++ {
+				m.Step(st, prose[i%len(prose)])
+				for l := range st.one.Layers {
+					active += st.one.Layers[l].Base.Len()
 				}
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-				b.ReportMetric(100*float64(active)/float64(b.N*s.c.Layers*s.c.Sections), "%active")
-				b.ReportMetric(float64(m.Parameters())/1e6, "Mparams")
-				b.ReportMetric(float64(st.Bytes()), "state-bytes")
-			})
-			for _, n := range []int{512, 4096} {
-				b.Run(fmt.Sprintf("%s/half=%v/%d", s.name, half, n), func(b *testing.B) {
-					t := Tape{Lean: true}
-					st := m.NewState()
-					best := time.Hour
-					for b.Loop() {
-						began := time.Now()
-						for at := 0; at < n; at += 512 {
-							m.Forward(st, prose[at:at+512], &t)
-						}
-						best = min(best, time.Since(began))
-					}
-					b.ReportMetric(float64(n)/best.Seconds(), "best-events/s")
-					b.ReportMetric(float64(b.N)*float64(n)/b.Elapsed().Seconds(), "events/s")
-				})
 			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(100*float64(active)/float64(b.N*s.config.Layers*s.config.Sections), "%active")
+			b.ReportMetric(float64(m.Parameters())/1e6, "Mparams")
+			b.ReportMetric(float64(st.Bytes()), "state-bytes")
+		})
+		for _, n := range []int{512, 4096} {
+			b.Run(fmt.Sprintf("%s/%d", s.name, n), func(b *testing.B) {
+				t := Tape{Lean: true}
+				st := m.NewState()
+				best := time.Hour
+				for b.Loop() {
+					began := time.Now()
+					for at := 0; at < n; at += 512 {
+						m.Forward(st, prose[at:at+512], &t)
+					}
+					best = min(best, time.Since(began))
+				}
+				b.ReportMetric(float64(n)/best.Seconds(), "best-events/s")
+				b.ReportMetric(float64(b.N)*float64(n)/b.Elapsed().Seconds(), "events/s")
+			})
 		}
 	}
 }

@@ -180,3 +180,35 @@ func TestBlocks(t *testing.T) {
 		}
 	})
 }
+
+func TestRMSNormBlocks(t *testing.T) {
+	const eps = 1e-5
+	eachLevel(t, func(t *testing.T) {
+		r, f := seeded(), newFence(t, 2000)
+		for _, dc := range []int{1, 3, 8, 16, 20, 24, 32, 64} {
+			for blocks := range 6 {
+				f.reset()
+				x, y, inv := f.random(r, blocks*dc), f.floats(blocks*dc), f.floats(blocks)
+				RMSNormBlocks(y, x, inv, dc, eps)
+				for b, got := range inv {
+					sum := 0.0
+					for _, v := range x[b*dc : (b+1)*dc] {
+						sum += float64(v) * float64(v)
+					}
+					want := 1 / math.Sqrt(sum/float64(dc)+eps)
+					within(t, fmt.Sprintf("factor %d of %d blocks of %d", b, blocks, dc), got, want, want)
+					for i := b * dc; i < (b+1)*dc; i++ {
+						w := float64(x[i]) * want
+						within(t, fmt.Sprintf("%d blocks of %d at %d", blocks, dc, i), y[i], w, math.Abs(w))
+					}
+				}
+				RMSNormBlocks(x, x, inv, dc, eps)
+				for i := range x {
+					if x[i] != y[i] {
+						t.Fatalf("%d blocks of %d at %d: in place %g, apart %g", blocks, dc, i, x[i], y[i])
+					}
+				}
+			}
+		}
+	})
+}

@@ -165,6 +165,20 @@ func RMSNorm(y, x, g []float32, eps float32) float32 {
 	return r
 }
 
+// RMSNormBlocks is RMSNorm without a gain of each block of dc floats; inv gets the blocks' factors. y may be x.
+func RMSNormBlocks(y, x, inv []float32, dc int, eps float32) {
+	if dc <= 0 || len(y)%dc != 0 {
+		panic("kernel: RMSNormBlocks: not a whole number of blocks")
+	}
+	x, inv = x[:len(y)], inv[:len(y)/dc]
+	if len(y) > 0 && normBlocks(y, x, inv, dc, eps) {
+		return
+	}
+	for b := range inv {
+		inv[b] = RMSNorm(y[b*dc:(b+1)*dc], x[b*dc:(b+1)*dc], nil, eps)
+	}
+}
+
 // Adam takes one step on the parameters p with the gradient g and brings the moments m and v up to date:
 //
 //	m = β1·m + (1-β1)·g    v = β2·v + (1-β2)·g²    p -= Decay·p + LR·Corr1·m / (√(Corr2·v) + ε)

@@ -167,6 +167,9 @@ func swiglu256(rows int, n int, act *float32, hid *float32)
 func blocksHalf256(blocks int, dc int, w *uint16, x *float32, y *float32)
 
 //go:noescape
+func normBlocks256(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
+
+//go:noescape
 func burn256(n int)
 
 //go:noescape
@@ -258,6 +261,9 @@ func swiglu512(rows int, n int, act *float32, hid *float32)
 
 //go:noescape
 func blocksHalf512(blocks int, dc int, w *uint16, x *float32, y *float32)
+
+//go:noescape
+func normBlocks512(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
 
 //go:noescape
 func burn512(n int)

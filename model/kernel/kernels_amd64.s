@@ -5582,6 +5582,56 @@ blocksHalf256_rows:
 	VZEROUPPER
 	RET
 
+// func normBlocks256(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·normBlocks256(SB), NOSPLIT, $0-44
+	MOVQ       blocks+0(FP), AX
+	MOVQ       dc+8(FP), CX
+	MOVQ       x+16(FP), DX
+	MOVQ       y+24(FP), BX
+	MOVQ       inv+32(FP), SI
+	MOVSS      eps+40(FP), X0
+	VXORPS     X1, X1, X1
+	VCVTSI2SSQ CX, X1, X1
+	VMOVSS     float3f800000<>+0(SB), X2
+
+normBlocks256_block:
+	MOVQ   CX, DI
+	MOVQ   DX, R8
+	VXORPS Y3, Y3, Y3
+
+normBlocks256_sum:
+	VMOVUPS      (R8), Y4
+	VFMADD231PS  Y4, Y4, Y3
+	ADDQ         $+32, R8
+	SUBQ         $+8, DI
+	JNZ          normBlocks256_sum
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VDIVSS       X1, X4, X4
+	VADDSS       X0, X4, X4
+	VSQRTSS      X4, X4, X4
+	VDIVSS       X4, X2, X4
+	VMOVSS       X4, (SI)
+	ADDQ         $+4, SI
+	VBROADCASTSS X4, Y3
+	MOVQ         CX, DI
+
+normBlocks256_scale:
+	VMOVUPS (DX), Y4
+	VMULPS  Y3, Y4, Y4
+	VMOVUPS Y4, (BX)
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	SUBQ    $+8, DI
+	JNZ     normBlocks256_scale
+	DECQ    AX
+	JNZ     normBlocks256_block
+	VZEROUPPER
+	RET
+
 // func burn256(n int)
 // Requires: AVX, FMA3
 TEXT ·burn256(SB), NOSPLIT, $0-8
@@ -8250,6 +8300,58 @@ blocksHalf512_rows:
 	ADDQ         R9, DX
 	DECQ         AX
 	JNZ          blocksHalf512_block
+	VZEROUPPER
+	RET
+
+// func normBlocks512(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·normBlocks512(SB), NOSPLIT, $0-44
+	MOVQ       blocks+0(FP), AX
+	MOVQ       dc+8(FP), CX
+	MOVQ       x+16(FP), DX
+	MOVQ       y+24(FP), BX
+	MOVQ       inv+32(FP), SI
+	MOVSS      eps+40(FP), X0
+	VXORPS     X1, X1, X1
+	VCVTSI2SSQ CX, X1, X1
+	VMOVSS     float3f800000<>+0(SB), X2
+
+normBlocks512_block:
+	MOVQ   CX, DI
+	MOVQ   DX, R8
+	VPXORD Z3, Z3, Z3
+
+normBlocks512_sum:
+	VMOVUPS       (R8), Z4
+	VFMADD231PS   Z4, Z4, Z3
+	ADDQ          $+64, R8
+	SUBQ          $+16, DI
+	JNZ           normBlocks512_sum
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X5
+	VHADDPS       X5, X5, X5
+	VHADDPS       X5, X5, X5
+	VDIVSS        X1, X5, X5
+	VADDSS        X0, X5, X5
+	VSQRTSS       X5, X5, X5
+	VDIVSS        X5, X2, X5
+	VMOVSS        X5, (SI)
+	ADDQ          $+4, SI
+	VBROADCASTSS  X5, Z4
+	MOVQ          CX, DI
+
+normBlocks512_scale:
+	VMOVUPS (DX), Z5
+	VMULPS  Z4, Z5, Z5
+	VMOVUPS Z5, (BX)
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, DI
+	JNZ     normBlocks512_scale
+	DECQ    AX
+	JNZ     normBlocks512_block
 	VZEROUPPER
 	RET
 

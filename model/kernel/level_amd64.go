@@ -446,3 +446,16 @@ func sweep(n int, x []float32) {
 		sweepGo(x)
 	}
 }
+
+// normBlocks computes the norm of each block of dc floats, or reports that no routine here can.
+func normBlocks(y, x, inv []float32, dc int, eps float32) bool {
+	switch {
+	case level == levelAVX512 && dc%16 == 0:
+		normBlocks512(len(inv), dc, &x[0], &y[0], &inv[0], eps)
+	case level == levelAVX2 && dc%8 == 0:
+		normBlocks256(len(inv), dc, &x[0], &y[0], &inv[0], eps)
+	default:
+		return false
+	}
+	return true
+}

@@ -396,3 +396,5 @@ func sweep(n int, x []float32) {
 	}
 	sweep128(4*n, &x[0], further(&x[0], len(x)))
 }
+
+func normBlocks(_, _, _ []float32, _ int, _ float32) bool { return false }

@@ -58,6 +58,7 @@ func main() {
 		s.above()
 		s.swiglu()
 		s.blocksHalf()
+		s.normBlocks()
 		s.burn()
 		s.sweep()
 	}

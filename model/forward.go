@@ -228,11 +228,11 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 
 	nd := n * d
 	clear(t.branch[:nd])
-	m.compute(t, rt, l.Sections, c.Neurons, c.Sections, lt.Y)
+	m.compute(t, rt, l.Sections, c.Neurons, lt.Y)
 	for b, bank := range m.Banks {
 		if bl := &bank.Layers[i]; bl.Sections != nil {
 			m.routeBank(t, lt, b, bank, bl)
-			m.compute(t, &lt.Banks[b], kernel.F32(bl.Sections), bank.Neurons, bank.Sections, lt.Y)
+			m.compute(t, &lt.Banks[b], kernel.F32(bl.Sections), bank.Neurons, lt.Y)
 		}
 	}
 	copy(next[:nd], lt.Mid[:nd])
@@ -304,28 +304,24 @@ func (r *Routes) group(t *Tape, n, sections int) {
 }
 
 // compute adds Σ_s g_s·y_s to the branch, with y_s = Σ_j silu(⟨w1_sj,y⟩)·⟨w3_sj,y⟩·w2_sj.
-func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons, sections int, y []float32) {
+func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons int, y []float32) {
 	d := m.Config.Width
 	k := r.Len()
 	r.Act, r.Hid = fit(r.Act, k*2*neurons), fit(r.Hid, k*neurons)
 	size, apart := 3*neurons*d, kernel.Spaced(d)
 	whole := false // whether gather holds every event
-	piece := func(s int) (w13, w2 kernel.Matrix) {
-		if s == sections {
+	// piece is the section of the route that comes first in section order; there is none behind the last.
+	piece := func(route int) (s int, w13, w2 kernel.Matrix) {
+		if route == k {
 			return
 		}
-		return weights.Slice(s*size, s*size+2*neurons*d), weights.Slice(s*size+2*neurons*d, (s+1)*size)
+		s = int(r.Sec[r.Ref[route]])
+		return s, weights.Slice(s*size, s*size+2*neurons*d), weights.Slice(s*size+2*neurons*d, (s+1)*size)
 	}
-	next := 0
-	for s := range sections {
-		from, to := int(r.Start[s]), int(r.Start[s+1])
-		if from == to {
-			continue
-		}
-		for next = s + 1; next < sections && int(r.Start[next+1]) == to; next++ {
-		}
-		w13, w2 := piece(s)
-		next13, next2 := piece(next)
+	for from, to := 0, 0; from < k; from = to {
+		s, w13, w2 := piece(from)
+		to = int(r.Start[s+1])
+		_, next13, next2 := piece(to)
 		rows := to - from
 		act, hid := r.Act[from*2*neurons:to*2*neurons], r.Hid[from*neurons:to*neurons]
 		if rows == 1 {

@@ -280,7 +280,7 @@ func TestLeanTapeComputesTheSame(t *testing.T) {
 }
 
 // Weights of 16 bits give the outputs of the same weights as float32, to the rounding of sums: their products are exact
-// in float32. What rounding the weights themselves does is another matter, and stated here too.
+// in float32.
 func TestHalfComputesWhatFloat32Does(t *testing.T) {
 	m := shaped(t, Config{Width: 64, Layers: 3, Channels: 2, Sections: 40, Neurons: 8, KeyRank: 16, Active: 4, Alpha: 0.5, ContextLayer: 1}, true)
 	wide := m.Thaw()

@@ -435,13 +435,13 @@ func burn(n int) int {
 	return burnGo(n)
 }
 
-// sweep reads n blocks of 128 floats.
-func sweep(n int, x []float32) {
+// sweep reads n blocks of 128 floats, and fetches as many from ahead on.
+func sweep(n int, x []float32, ahead uintptr) {
 	switch level {
 	case levelAVX512:
-		sweep512(n, &x[0], further(&x[0], len(x)))
+		sweep512(n, &x[0], ahead)
 	case levelAVX2:
-		sweep256(2*n, &x[0], further(&x[0], len(x)))
+		sweep256(2*n, &x[0], ahead)
 	default:
 		sweepGo(x)
 	}

@@ -388,8 +388,8 @@ func burn(n int) int {
 	return 2 * 12 * 4
 }
 
-// sweep reads n blocks of 128 floats.
-func sweep(n int, x []float32) {
+// sweep reads n blocks of 128 floats, and fetches as many from ahead on.
+func sweep(n int, x []float32, ahead uintptr) {
 	if level == levelGo {
 		sweepGo(x)
 		return

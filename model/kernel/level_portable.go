@@ -79,6 +79,6 @@ func gemmHalf(ws *Workspace, c []float32, ldc int, a []float32, lda int, w []uin
 
 func burn(n int) int { return burnGo(n) }
 
-func sweep(_ int, x []float32) { sweepGo(x) }
+func sweep(_ int, x []float32, _ uintptr) { sweepGo(x) }
 
 func normBlocks(_, _, _ []float32, _ int, _ float32) bool { return false }

@@ -11,13 +11,22 @@ func Burn(n int) (operations int) {
 	return n * burn(n)
 }
 
-// Sweep reads x, but for a rest of less than 512 bytes, and returns how many bytes that were. It is as fast as
-// reading from where x lies can be: a cache, or memory.
+// Sweep reads x, but for a rest of less than 2 KiB, and returns how many bytes that were. It is as fast as reading from
+// where x lies can be: a cache, or memory, which answers best when it is read in four places in turn.
 func Sweep(x []float32) (bytes int) {
-	const block = 128
-	n := len(x) / block
-	if n > 0 {
-		sweep(n, x[:n*block])
+	const block, page = 128, 1024
+	n := len(x) / (4 * block) * block // of each quarter
+	if 16*n <= 1<<20 {
+		if n > 0 {
+			sweep(4*n/block, x[:4*n], 0)
+		}
+		return 16 * n
 	}
-	return 4 * n * block
+	for at := 0; at < n; at += page {
+		for quarter := range 4 {
+			part := x[quarter*n:][at:min(at+page, n)]
+			sweep(len(part)/block, part, further(&part[0], len(x)))
+		}
+	}
+	return 16 * n
 }

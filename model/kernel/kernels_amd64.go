@@ -89,6 +89,9 @@ func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
+func gemv256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+
+//go:noescape
 func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
@@ -183,6 +186,9 @@ func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 
 //go:noescape
 func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
+
+//go:noescape
+func gemv512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
 func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)

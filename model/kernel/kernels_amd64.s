@@ -3343,109 +3343,212 @@ gemmNT256x3_store:
 	VZEROUPPER
 	RET
 
+// func gemv256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemv256(SB), NOSPLIT, $0-56
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  y+40(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
+
+gemv256_rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   n+8(FP), R10
+	MOVQ   x+32(FP), R11
+	MOVQ   CX, R12
+	SUBQ   $+16, R10
+	JL     gemv256_one
+
+gemv256_two:
+	VMOVUPS    (R11), Y4
+	VMOVUPS    32(R11), Y5
+	TESTQ      BX, BX
+	JZ         gemv256_fetched
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	ADDQ       $+256, BX
+
+gemv256_fetched:
+	VMOVUPS     (R12), Y6
+	VMOVUPS     32(R12), Y7
+	VFMADD231PS Y6, Y4, Y0
+	VFMADD231PS Y7, Y5, Y0
+	VMOVUPS     (R12)(SI*1), Y6
+	VMOVUPS     32(R12)(SI*1), Y7
+	VFMADD231PS Y6, Y4, Y1
+	VFMADD231PS Y7, Y5, Y1
+	VMOVUPS     (R12)(SI*2), Y6
+	VMOVUPS     32(R12)(SI*2), Y7
+	VFMADD231PS Y6, Y4, Y2
+	VFMADD231PS Y7, Y5, Y2
+	VMOVUPS     (R12)(DI*1), Y6
+	VMOVUPS     32(R12)(DI*1), Y7
+	VFMADD231PS Y6, Y4, Y3
+	VFMADD231PS Y7, Y5, Y3
+	ADDQ        $+64, R11
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
+	JGE         gemv256_two
+
+gemv256_one:
+	ADDQ        $+8, R10
+	JL          gemv256_tail
+	VMOVUPS     (R11), Y4
+	VMOVUPS     (R12), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VMOVUPS     (R12)(SI*1), Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMOVUPS     (R12)(SI*2), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMOVUPS     (R12)(DI*1), Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        $+32, R11
+	ADDQ        $+32, R12
+	SUBQ        $+8, R10
+
+gemv256_tail:
+	ADDQ        $+8, R10
+	JZ          gemv256_done
+	LEAQ        lanes<>+0(SB), R13
+	NEGQ        R10
+	VMOVUPS     32(R13)(R10*4), Y4
+	VMASKMOVPS  (R11), Y4, Y5
+	VMASKMOVPS  (R12), Y4, Y6
+	VFMADD231PS Y6, Y5, Y0
+	VMASKMOVPS  (R12)(SI*1), Y4, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VMASKMOVPS  (R12)(SI*2), Y4, Y6
+	VFMADD231PS Y6, Y5, Y2
+	VMASKMOVPS  (R12)(DI*1), Y4, Y4
+	VFMADD231PS Y4, Y5, Y3
+
+gemv256_done:
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VEXTRACTPS   $0x00, X1, (DX)
+	VEXTRACTPS   $0x01, X1, (DX)(R8*1)
+	VEXTRACTPS   $0x02, X1, (DX)(R8*2)
+	VEXTRACTPS   $0x03, X1, (DX)(R9*1)
+	ADDQ         $+4, DX
+	MOVQ         ldw+24(FP), R10
+	ADDQ         R10, CX
+	DECQ         AX
+	JNZ          gemv256_rows
+	VZEROUPPER
+	RET
+
 // func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, FMA3, MMX+
 TEXT ·gemvT256(SB), NOSPLIT, $0-56
-	MOVQ rows4+0(FP), AX
-	MOVQ w+16(FP), CX
-	MOVQ ldw+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ ahead+48(FP), DI
-	LEAQ (DX)(DX*2), SI
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
 
 gemvT256_rows:
-	VBROADCASTSS (BX), Y0
-	VBROADCASTSS 4(BX), Y1
-	VBROADCASTSS 8(BX), Y2
-	VBROADCASTSS 12(BX), Y3
-	MOVQ         n+8(FP), R8
-	MOVQ         y+40(FP), R9
-	MOVQ         CX, R10
-	SUBQ         $+16, R8
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS (DX)(R8*1), Y1
+	VBROADCASTSS (DX)(R8*2), Y2
+	VBROADCASTSS (DX)(R9*1), Y3
+	MOVQ         n+8(FP), R10
+	MOVQ         y+40(FP), R11
+	MOVQ         CX, R12
+	SUBQ         $+16, R10
 	JL           gemvT256_one
 
-gemvT256_many:
-	VMOVUPS    (R9), Y4
-	TESTQ      DI, DI
-	JZ         gemvT256_fetched1
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       $+128, DI
+gemvT256_two:
+	VMOVUPS    (R11), Y4
+	VMOVUPS    32(R11), Y5
+	TESTQ      BX, BX
+	JZ         gemvT256_fetched
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	ADDQ       $+256, BX
 
-gemvT256_fetched1:
-	VFMADD231PS (R10), Y0, Y4
-	VFMADD231PS (R10)(DX*1), Y1, Y4
-	VFMADD231PS (R10)(DX*2), Y2, Y4
-	VFMADD231PS (R10)(SI*1), Y3, Y4
-	VMOVUPS     Y4, (R9)
-	VMOVUPS     32(R9), Y4
-	TESTQ       DI, DI
-	JZ          gemvT256_fetched2
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	ADDQ        $+128, DI
-
-gemvT256_fetched2:
-	VFMADD231PS 32(R10), Y0, Y4
-	VFMADD231PS 32(R10)(DX*1), Y1, Y4
-	VFMADD231PS 32(R10)(DX*2), Y2, Y4
-	VFMADD231PS 32(R10)(SI*1), Y3, Y4
-	VMOVUPS     Y4, 32(R9)
-	ADDQ        $+64, R10
-	ADDQ        $+64, R9
-	SUBQ        $+16, R8
-	JGE         gemvT256_many
+gemvT256_fetched:
+	VMOVUPS     (R12), Y6
+	VMOVUPS     32(R12), Y7
+	VFMADD231PS Y6, Y0, Y4
+	VFMADD231PS Y7, Y0, Y5
+	VMOVUPS     (R12)(SI*1), Y6
+	VMOVUPS     32(R12)(SI*1), Y7
+	VFMADD231PS Y6, Y1, Y4
+	VFMADD231PS Y7, Y1, Y5
+	VMOVUPS     (R12)(SI*2), Y6
+	VMOVUPS     32(R12)(SI*2), Y7
+	VFMADD231PS Y6, Y2, Y4
+	VFMADD231PS Y7, Y2, Y5
+	VMOVUPS     (R12)(DI*1), Y6
+	VMOVUPS     32(R12)(DI*1), Y7
+	VFMADD231PS Y6, Y3, Y4
+	VFMADD231PS Y7, Y3, Y5
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R11)
+	ADDQ        $+64, R11
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
+	JGE         gemvT256_two
 
 gemvT256_one:
-	ADDQ $+8, R8
-	JL   gemvT256_tail
-
-gemvT256_next:
-	VMOVUPS    (R9), Y4
-	TESTQ      DI, DI
-	JZ         gemvT256_fetched3
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       $+128, DI
-
-gemvT256_fetched3:
-	VFMADD231PS (R10), Y0, Y4
-	VFMADD231PS (R10)(DX*1), Y1, Y4
-	VFMADD231PS (R10)(DX*2), Y2, Y4
-	VFMADD231PS (R10)(SI*1), Y3, Y4
-	VMOVUPS     Y4, (R9)
-	ADDQ        $+32, R10
-	ADDQ        $+32, R9
-	SUBQ        $+8, R8
-	JGE         gemvT256_next
+	ADDQ        $+8, R10
+	JL          gemvT256_tail
+	VMOVUPS     (R11), Y4
+	VMOVUPS     (R12), Y5
+	VFMADD231PS Y5, Y0, Y4
+	VMOVUPS     (R12)(SI*1), Y5
+	VFMADD231PS Y5, Y1, Y4
+	VMOVUPS     (R12)(SI*2), Y5
+	VFMADD231PS Y5, Y2, Y4
+	VMOVUPS     (R12)(DI*1), Y5
+	VFMADD231PS Y5, Y3, Y4
+	VMOVUPS     Y4, (R11)
+	ADDQ        $+32, R11
+	ADDQ        $+32, R12
+	SUBQ        $+8, R10
 
 gemvT256_tail:
-	ADDQ       $+8, R8
-	JZ         gemvT256_done
-	LEAQ       lanes<>+0(SB), R11
-	NEGQ       R8
-	VMOVUPS    32(R11)(R8*4), Y4
-	VMASKMOVPS (R9), Y4, Y5
-	TESTQ      DI, DI
-	JZ         gemvT256_fetched4
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       $+128, DI
-
-gemvT256_fetched4:
-	VMASKMOVPS  (R10), Y4, Y6
+	ADDQ        $+8, R10
+	JZ          gemvT256_done
+	LEAQ        lanes<>+0(SB), R13
+	NEGQ        R10
+	VMOVUPS     32(R13)(R10*4), Y4
+	VMASKMOVPS  (R11), Y4, Y5
+	VMASKMOVPS  (R12), Y4, Y6
 	VFMADD231PS Y6, Y0, Y5
-	VMASKMOVPS  (R10)(DX*1), Y4, Y0
+	VMASKMOVPS  (R12)(SI*1), Y4, Y0
 	VFMADD231PS Y0, Y1, Y5
-	VMASKMOVPS  (R10)(DX*2), Y4, Y0
+	VMASKMOVPS  (R12)(SI*2), Y4, Y0
 	VFMADD231PS Y0, Y2, Y5
-	VMASKMOVPS  (R10)(SI*1), Y4, Y0
+	VMASKMOVPS  (R12)(DI*1), Y4, Y0
 	VFMADD231PS Y0, Y3, Y5
-	VMASKMOVPS  Y5, Y4, (R9)
+	VMASKMOVPS  Y5, Y4, (R11)
 
 gemvT256_done:
-	ADDQ $+16, BX
-	LEAQ (CX)(DX*4), CX
+	ADDQ $+4, DX
+	MOVQ ldw+24(FP), R10
+	ADDQ R10, CX
 	DECQ AX
 	JNZ  gemvT256_rows
 	VZEROUPPER
@@ -3454,85 +3557,89 @@ gemvT256_done:
 // func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemvHalf256(SB), NOSPLIT, $0-56
-	MOVQ rows4+0(FP), AX
-	MOVQ w+16(FP), CX
-	MOVQ ldw+24(FP), DX
-	MOVQ y+40(FP), BX
-	MOVQ ahead+48(FP), DI
-	LEAQ (DX)(DX*2), SI
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  y+40(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
 
 gemvHalf256_rows:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   n+8(FP), R8
-	MOVQ   x+32(FP), R9
-	MOVQ   CX, R10
-	SUBQ   $+16, R8
+	MOVQ   n+8(FP), R10
+	MOVQ   x+32(FP), R11
+	MOVQ   CX, R12
+	SUBQ   $+16, R10
 	JL     gemvHalf256_one
 
 gemvHalf256_two:
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	TESTQ      DI, DI
+	VMOVUPS    (R11), Y4
+	VMOVUPS    32(R11), Y5
+	TESTQ      BX, BX
 	JZ         gemvHalf256_fetched
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       $+128, DI
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	ADDQ       $+128, BX
 
 gemvHalf256_fetched:
-	VPMOVZXWD   (R10), Y6
+	VPMOVZXWD   (R12), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10), Y7
+	VPMOVZXWD   16(R12), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y7, Y5, Y0
-	VPMOVZXWD   (R10)(DX*1), Y6
+	VPMOVZXWD   (R12)(SI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(DX*1), Y7
+	VPMOVZXWD   16(R12)(SI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y1
 	VFMADD231PS Y7, Y5, Y1
-	VPMOVZXWD   (R10)(DX*2), Y6
+	VPMOVZXWD   (R12)(SI*2), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(DX*2), Y7
+	VPMOVZXWD   16(R12)(SI*2), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y2
 	VFMADD231PS Y7, Y5, Y2
-	VPMOVZXWD   (R10)(SI*1), Y6
+	VPMOVZXWD   (R12)(DI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(SI*1), Y7
+	VPMOVZXWD   16(R12)(DI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y3
 	VFMADD231PS Y7, Y5, Y3
-	ADDQ        $+64, R9
-	ADDQ        $+32, R10
-	SUBQ        $+16, R8
+	ADDQ        $+64, R11
+	ADDQ        $+32, R12
+	SUBQ        $+16, R10
 	JGE         gemvHalf256_two
 
 gemvHalf256_one:
-	ADDQ        $+8, R8
+	ADDQ        $+8, R10
 	JL          gemvHalf256_tail
-	VMOVUPS     (R9), Y4
-	VPMOVZXWD   (R10), Y5
+	VMOVUPS     (R11), Y4
+	VPMOVZXWD   (R12), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y0
-	VPMOVZXWD   (R10)(DX*1), Y5
+	VPMOVZXWD   (R12)(SI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y1
-	VPMOVZXWD   (R10)(DX*2), Y5
+	VPMOVZXWD   (R12)(SI*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y2
-	VPMOVZXWD   (R10)(SI*1), Y5
+	VPMOVZXWD   (R12)(DI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y3
-	ADDQ        $+32, R9
-	ADDQ        $+16, R10
-	SUBQ        $+8, R8
+	ADDQ        $+32, R11
+	ADDQ        $+16, R12
+	SUBQ        $+8, R10
 
 gemvHalf256_tail:
-	ADDQ $+8, R8
+	ADDQ $+8, R10
 	JZ   gemvHalf256_done
 
 gemvHalf256_done:
@@ -3541,9 +3648,13 @@ gemvHalf256_done:
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
-	VMOVUPS      X1, (BX)
-	ADDQ         $+16, BX
-	LEAQ         (CX)(DX*4), CX
+	VEXTRACTPS   $0x00, X1, (DX)
+	VEXTRACTPS   $0x01, X1, (DX)(R8*1)
+	VEXTRACTPS   $0x02, X1, (DX)(R8*2)
+	VEXTRACTPS   $0x03, X1, (DX)(R9*1)
+	ADDQ         $+4, DX
+	MOVQ         ldw+24(FP), R10
+	ADDQ         R10, CX
 	DECQ         AX
 	JNZ          gemvHalf256_rows
 	VZEROUPPER
@@ -3552,93 +3663,98 @@ gemvHalf256_done:
 // func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemvTHalf256(SB), NOSPLIT, $0-56
-	MOVQ rows4+0(FP), AX
-	MOVQ w+16(FP), CX
-	MOVQ ldw+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ ahead+48(FP), DI
-	LEAQ (DX)(DX*2), SI
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
 
 gemvTHalf256_rows:
-	VBROADCASTSS (BX), Y0
-	VBROADCASTSS 4(BX), Y1
-	VBROADCASTSS 8(BX), Y2
-	VBROADCASTSS 12(BX), Y3
-	MOVQ         n+8(FP), R8
-	MOVQ         y+40(FP), R9
-	MOVQ         CX, R10
-	SUBQ         $+16, R8
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS (DX)(R8*1), Y1
+	VBROADCASTSS (DX)(R8*2), Y2
+	VBROADCASTSS (DX)(R9*1), Y3
+	MOVQ         n+8(FP), R10
+	MOVQ         y+40(FP), R11
+	MOVQ         CX, R12
+	SUBQ         $+16, R10
 	JL           gemvTHalf256_one
 
 gemvTHalf256_two:
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	TESTQ      DI, DI
+	VMOVUPS    (R11), Y4
+	VMOVUPS    32(R11), Y5
+	TESTQ      BX, BX
 	JZ         gemvTHalf256_fetched
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       $+128, DI
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	ADDQ       $+128, BX
 
 gemvTHalf256_fetched:
-	VPMOVZXWD   (R10), Y6
+	VPMOVZXWD   (R12), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10), Y7
+	VPMOVZXWD   16(R12), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y0, Y4
 	VFMADD231PS Y7, Y0, Y5
-	VPMOVZXWD   (R10)(DX*1), Y6
+	VPMOVZXWD   (R12)(SI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(DX*1), Y7
+	VPMOVZXWD   16(R12)(SI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y1, Y4
 	VFMADD231PS Y7, Y1, Y5
-	VPMOVZXWD   (R10)(DX*2), Y6
+	VPMOVZXWD   (R12)(SI*2), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(DX*2), Y7
+	VPMOVZXWD   16(R12)(SI*2), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y2, Y4
 	VFMADD231PS Y7, Y2, Y5
-	VPMOVZXWD   (R10)(SI*1), Y6
+	VPMOVZXWD   (R12)(DI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R10)(SI*1), Y7
+	VPMOVZXWD   16(R12)(DI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y3, Y4
 	VFMADD231PS Y7, Y3, Y5
-	VMOVUPS     Y4, (R9)
-	VMOVUPS     Y5, 32(R9)
-	ADDQ        $+64, R9
-	ADDQ        $+32, R10
-	SUBQ        $+16, R8
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R11)
+	ADDQ        $+64, R11
+	ADDQ        $+32, R12
+	SUBQ        $+16, R10
 	JGE         gemvTHalf256_two
 
 gemvTHalf256_one:
-	ADDQ        $+8, R8
+	ADDQ        $+8, R10
 	JL          gemvTHalf256_tail
-	VMOVUPS     (R9), Y4
-	VPMOVZXWD   (R10), Y5
+	VMOVUPS     (R11), Y4
+	VPMOVZXWD   (R12), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y0, Y4
-	VPMOVZXWD   (R10)(DX*1), Y0
+	VPMOVZXWD   (R12)(SI*1), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y1, Y4
-	VPMOVZXWD   (R10)(DX*2), Y0
+	VPMOVZXWD   (R12)(SI*2), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y2, Y4
-	VPMOVZXWD   (R10)(SI*1), Y0
+	VPMOVZXWD   (R12)(DI*1), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y3, Y4
-	VMOVUPS     Y4, (R9)
-	ADDQ        $+32, R9
-	ADDQ        $+16, R10
-	SUBQ        $+8, R8
+	VMOVUPS     Y4, (R11)
+	ADDQ        $+32, R11
+	ADDQ        $+16, R12
+	SUBQ        $+8, R10
 
 gemvTHalf256_tail:
-	ADDQ $+8, R8
+	ADDQ $+8, R10
 	JZ   gemvTHalf256_done
 
 gemvTHalf256_done:
-	ADDQ $+16, BX
-	LEAQ (CX)(DX*4), CX
+	ADDQ $+4, DX
+	MOVQ ldw+24(FP), R10
+	ADDQ R10, CX
 	DECQ AX
 	JNZ  gemvTHalf256_rows
 	VZEROUPPER
@@ -6141,117 +6257,236 @@ gemmNT512x3_store:
 	VZEROUPPER
 	RET
 
+// func gemv512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·gemv512(SB), NOSPLIT, $0-56
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  y+40(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
+
+gemv512_rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z4, Z4, Z4
+	VPXORD Z1, Z1, Z1
+	VPXORD Z5, Z5, Z5
+	VPXORD Z2, Z2, Z2
+	VPXORD Z6, Z6, Z6
+	VPXORD Z3, Z3, Z3
+	VPXORD Z7, Z7, Z7
+	MOVQ   n+8(FP), R10
+	MOVQ   x+32(FP), R11
+	MOVQ   CX, R12
+	SUBQ   $+32, R10
+	JL     gemv512_one
+
+gemv512_two:
+	VMOVUPS    (R11), Z8
+	VMOVUPS    64(R11), Z9
+	TESTQ      BX, BX
+	JZ         gemv512_fetched
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	PREFETCHT1 256(BX)
+	PREFETCHT1 320(BX)
+	PREFETCHT1 384(BX)
+	PREFETCHT1 448(BX)
+	ADDQ       $+512, BX
+
+gemv512_fetched:
+	VMOVUPS     (R12), Z10
+	VMOVUPS     64(R12), Z11
+	VFMADD231PS Z10, Z8, Z0
+	VFMADD231PS Z11, Z9, Z4
+	VMOVUPS     (R12)(SI*1), Z10
+	VMOVUPS     64(R12)(SI*1), Z11
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z11, Z9, Z5
+	VMOVUPS     (R12)(SI*2), Z10
+	VMOVUPS     64(R12)(SI*2), Z11
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z11, Z9, Z6
+	VMOVUPS     (R12)(DI*1), Z10
+	VMOVUPS     64(R12)(DI*1), Z11
+	VFMADD231PS Z10, Z8, Z3
+	VFMADD231PS Z11, Z9, Z7
+	ADDQ        $+128, R11
+	ADDQ        $+128, R12
+	SUBQ        $+32, R10
+	JGE         gemv512_two
+
+gemv512_one:
+	ADDQ        $+16, R10
+	JL          gemv512_tail
+	VMOVUPS     (R11), Z8
+	VMOVUPS     (R12), Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     (R12)(SI*1), Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     (R12)(SI*2), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (R12)(DI*1), Z9
+	VFMADD231PS Z9, Z8, Z3
+	ADDQ        $+64, R11
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
+
+gemv512_tail:
+	ADDQ        $+16, R10
+	JZ          gemv512_done
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	VMOVUPS.Z   (R11), K1, Z8
+	VMOVUPS.Z   (R12), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (R12)(SI*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS.Z   (R12)(SI*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (R12)(DI*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z3
+
+gemv512_done:
+	VADDPS        Z4, Z0, Z0
+	VADDPS        Z5, Z1, Z1
+	VADDPS        Z6, Z2, Z2
+	VADDPS        Z7, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X8
+	VADDPS        X8, X0, X8
+	VEXTRACTPS    $0x00, X8, (DX)
+	VEXTRACTPS    $0x01, X8, (DX)(R8*1)
+	VEXTRACTPS    $0x02, X8, (DX)(R8*2)
+	VEXTRACTPS    $0x03, X8, (DX)(R9*1)
+	ADDQ          $+4, DX
+	MOVQ          ldw+24(FP), R10
+	ADDQ          R10, CX
+	DECQ          AX
+	JNZ           gemv512_rows
+	VZEROUPPER
+	RET
+
 // func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemvT512(SB), NOSPLIT, $0-56
-	MOVQ rows4+0(FP), AX
-	MOVQ w+16(FP), CX
-	MOVQ ldw+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ ahead+48(FP), DI
-	LEAQ (DX)(DX*2), SI
+	MOVQ  rows4+0(FP), AX
+	MOVQ  w+16(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  ahead+48(FP), BX
+	MOVQ  ldw+24(FP), SI
+	IMULQ AX, SI
+	LEAQ  (SI)(SI*2), DI
+	MOVQ  $+4, R8
+	IMULQ AX, R8
+	LEAQ  (R8)(R8*2), R9
 
 gemvT512_rows:
-	VBROADCASTSS (BX), Z0
-	VBROADCASTSS 4(BX), Z1
-	VBROADCASTSS 8(BX), Z2
-	VBROADCASTSS 12(BX), Z3
-	MOVQ         n+8(FP), R8
-	MOVQ         y+40(FP), R9
-	MOVQ         CX, R10
-	SUBQ         $+32, R8
+	VBROADCASTSS (DX), Z0
+	VBROADCASTSS (DX)(R8*1), Z1
+	VBROADCASTSS (DX)(R8*2), Z2
+	VBROADCASTSS (DX)(R9*1), Z3
+	MOVQ         n+8(FP), R10
+	MOVQ         y+40(FP), R11
+	MOVQ         CX, R12
+	SUBQ         $+32, R10
 	JL           gemvT512_one
 
-gemvT512_many:
-	VMOVUPS    (R9), Z4
-	TESTQ      DI, DI
-	JZ         gemvT512_fetched1
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	PREFETCHT1 128(DI)
-	PREFETCHT1 192(DI)
-	ADDQ       $+256, DI
+gemvT512_two:
+	VMOVUPS    (R11), Z4
+	VMOVUPS    64(R11), Z5
+	TESTQ      BX, BX
+	JZ         gemvT512_fetched
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	PREFETCHT1 256(BX)
+	PREFETCHT1 320(BX)
+	PREFETCHT1 384(BX)
+	PREFETCHT1 448(BX)
+	ADDQ       $+512, BX
 
-gemvT512_fetched1:
-	VFMADD231PS (R10), Z0, Z4
-	VFMADD231PS (R10)(DX*1), Z1, Z4
-	VFMADD231PS (R10)(DX*2), Z2, Z4
-	VFMADD231PS (R10)(SI*1), Z3, Z4
-	VMOVUPS     Z4, (R9)
-	VMOVUPS     64(R9), Z4
-	TESTQ       DI, DI
-	JZ          gemvT512_fetched2
-	PREFETCHT1  (DI)
-	PREFETCHT1  64(DI)
-	PREFETCHT1  128(DI)
-	PREFETCHT1  192(DI)
-	ADDQ        $+256, DI
-
-gemvT512_fetched2:
-	VFMADD231PS 64(R10), Z0, Z4
-	VFMADD231PS 64(R10)(DX*1), Z1, Z4
-	VFMADD231PS 64(R10)(DX*2), Z2, Z4
-	VFMADD231PS 64(R10)(SI*1), Z3, Z4
-	VMOVUPS     Z4, 64(R9)
-	ADDQ        $+128, R10
-	ADDQ        $+128, R9
-	SUBQ        $+32, R8
-	JGE         gemvT512_many
+gemvT512_fetched:
+	VMOVUPS     (R12), Z6
+	VMOVUPS     64(R12), Z7
+	VFMADD231PS Z6, Z0, Z4
+	VFMADD231PS Z7, Z0, Z5
+	VMOVUPS     (R12)(SI*1), Z6
+	VMOVUPS     64(R12)(SI*1), Z7
+	VFMADD231PS Z6, Z1, Z4
+	VFMADD231PS Z7, Z1, Z5
+	VMOVUPS     (R12)(SI*2), Z6
+	VMOVUPS     64(R12)(SI*2), Z7
+	VFMADD231PS Z6, Z2, Z4
+	VFMADD231PS Z7, Z2, Z5
+	VMOVUPS     (R12)(DI*1), Z6
+	VMOVUPS     64(R12)(DI*1), Z7
+	VFMADD231PS Z6, Z3, Z4
+	VFMADD231PS Z7, Z3, Z5
+	VMOVUPS     Z4, (R11)
+	VMOVUPS     Z5, 64(R11)
+	ADDQ        $+128, R11
+	ADDQ        $+128, R12
+	SUBQ        $+32, R10
+	JGE         gemvT512_two
 
 gemvT512_one:
-	ADDQ $+16, R8
-	JL   gemvT512_tail
-
-gemvT512_next:
-	VMOVUPS    (R9), Z4
-	TESTQ      DI, DI
-	JZ         gemvT512_fetched3
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	PREFETCHT1 128(DI)
-	PREFETCHT1 192(DI)
-	ADDQ       $+256, DI
-
-gemvT512_fetched3:
-	VFMADD231PS (R10), Z0, Z4
-	VFMADD231PS (R10)(DX*1), Z1, Z4
-	VFMADD231PS (R10)(DX*2), Z2, Z4
-	VFMADD231PS (R10)(SI*1), Z3, Z4
-	VMOVUPS     Z4, (R9)
-	ADDQ        $+64, R10
-	ADDQ        $+64, R9
-	SUBQ        $+16, R8
-	JGE         gemvT512_next
+	ADDQ        $+16, R10
+	JL          gemvT512_tail
+	VMOVUPS     (R11), Z4
+	VMOVUPS     (R12), Z5
+	VFMADD231PS Z5, Z0, Z4
+	VMOVUPS     (R12)(SI*1), Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMOVUPS     (R12)(SI*2), Z5
+	VFMADD231PS Z5, Z2, Z4
+	VMOVUPS     (R12)(DI*1), Z5
+	VFMADD231PS Z5, Z3, Z4
+	VMOVUPS     Z4, (R11)
+	ADDQ        $+64, R11
+	ADDQ        $+64, R12
+	SUBQ        $+16, R10
 
 gemvT512_tail:
-	ADDQ       $+16, R8
-	JZ         gemvT512_done
-	MOVL       $-1, R11
-	BZHIL      R8, R11, R11
-	KMOVW      R11, K1
-	VMOVUPS.Z  (R9), K1, Z4
-	TESTQ      DI, DI
-	JZ         gemvT512_fetched4
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	PREFETCHT1 128(DI)
-	PREFETCHT1 192(DI)
-	ADDQ       $+256, DI
-
-gemvT512_fetched4:
-	VMOVUPS.Z   (R10), K1, Z5
+	ADDQ        $+16, R10
+	JZ          gemvT512_done
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	VMOVUPS.Z   (R11), K1, Z4
+	VMOVUPS.Z   (R12), K1, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VMOVUPS.Z   (R10)(DX*1), K1, Z0
+	VMOVUPS.Z   (R12)(SI*1), K1, Z0
 	VFMADD231PS Z0, Z1, Z4
-	VMOVUPS.Z   (R10)(DX*2), K1, Z0
+	VMOVUPS.Z   (R12)(SI*2), K1, Z0
 	VFMADD231PS Z0, Z2, Z4
-	VMOVUPS.Z   (R10)(SI*1), K1, Z0
+	VMOVUPS.Z   (R12)(DI*1), K1, Z0
 	VFMADD231PS Z0, Z3, Z4
-	VMOVUPS     Z4, K1, (R9)
+	VMOVUPS     Z4, K1, (R11)
 
 gemvT512_done:
-	ADDQ $+16, BX
-	LEAQ (CX)(DX*4), CX
+	ADDQ $+4, DX
+	MOVQ ldw+24(FP), R10
+	ADDQ R10, CX
 	DECQ AX
 	JNZ  gemvT512_rows
 	VZEROUPPER
@@ -6262,14 +6497,18 @@ gemvT512_done:
 TEXT ·gemvHalf512(SB), NOSPLIT, $0-56
 	MOVQ      rows4+0(FP), AX
 	MOVQ      w+16(FP), CX
-	MOVQ      ldw+24(FP), DX
-	MOVQ      y+40(FP), BX
-	MOVQ      ahead+48(FP), DI
-	LEAQ      (DX)(DX*2), SI
+	MOVQ      y+40(FP), DX
+	MOVQ      ahead+48(FP), BX
+	MOVQ      ldw+24(FP), SI
+	IMULQ     AX, SI
+	LEAQ      (SI)(SI*2), DI
+	MOVQ      $+4, R8
+	IMULQ     AX, R8
+	LEAQ      (R8)(R8*2), R9
 	VMOVDQU64 words0<>+0(SB), Z0
 	VMOVDQU64 words16<>+0(SB), Z1
-	MOVL      $0xaaaaaaaa, R8
-	KMOVD     R8, K2
+	MOVL      $0xaaaaaaaa, R10
+	KMOVD     R10, K2
 
 gemvHalf512_rows:
 	VPXORD Z2, Z2, Z2
@@ -6280,86 +6519,86 @@ gemvHalf512_rows:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z9, Z9, Z9
-	MOVQ   n+8(FP), R8
-	MOVQ   x+32(FP), R9
-	MOVQ   CX, R10
-	SUBQ   $+32, R8
+	MOVQ   n+8(FP), R10
+	MOVQ   x+32(FP), R11
+	MOVQ   CX, R12
+	SUBQ   $+32, R10
 	JL     gemvHalf512_one
 
 gemvHalf512_two:
-	VMOVUPS    (R9), Z10
-	VMOVUPS    64(R9), Z11
-	TESTQ      DI, DI
+	VMOVUPS    (R11), Z10
+	VMOVUPS    64(R11), Z11
+	TESTQ      BX, BX
 	JZ         gemvHalf512_fetched
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	PREFETCHT1 128(DI)
-	PREFETCHT1 192(DI)
-	ADDQ       $+256, DI
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	ADDQ       $+256, BX
 
 gemvHalf512_fetched:
-	VMOVDQU64   (R10), Z12
+	VMOVDQU64   (R12), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z2
 	VFMADD231PS Z12, Z11, Z6
-	VMOVDQU64   (R10)(DX*1), Z12
+	VMOVDQU64   (R12)(SI*1), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z3
 	VFMADD231PS Z12, Z11, Z7
-	VMOVDQU64   (R10)(DX*2), Z12
+	VMOVDQU64   (R12)(SI*2), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z4
 	VFMADD231PS Z12, Z11, Z8
-	VMOVDQU64   (R10)(SI*1), Z12
+	VMOVDQU64   (R12)(DI*1), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z5
 	VFMADD231PS Z12, Z11, Z9
-	ADDQ        $+128, R9
-	ADDQ        $+64, R10
-	SUBQ        $+32, R8
+	ADDQ        $+128, R11
+	ADDQ        $+64, R12
+	SUBQ        $+32, R10
 	JGE         gemvHalf512_two
 
 gemvHalf512_one:
-	ADDQ        $+16, R8
+	ADDQ        $+16, R10
 	JL          gemvHalf512_tail
-	VMOVUPS     (R9), Z10
-	VPMOVZXWD   (R10), Z11
+	VMOVUPS     (R11), Z10
+	VPMOVZXWD   (R12), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z2
-	VPMOVZXWD   (R10)(DX*1), Z11
+	VPMOVZXWD   (R12)(SI*1), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z3
-	VPMOVZXWD   (R10)(DX*2), Z11
+	VPMOVZXWD   (R12)(SI*2), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z4
-	VPMOVZXWD   (R10)(SI*1), Z11
+	VPMOVZXWD   (R12)(DI*1), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z5
-	ADDQ        $+64, R9
-	ADDQ        $+32, R10
-	SUBQ        $+16, R8
+	ADDQ        $+64, R11
+	ADDQ        $+32, R12
+	SUBQ        $+16, R10
 
 gemvHalf512_tail:
-	ADDQ        $+16, R8
+	ADDQ        $+16, R10
 	JZ          gemvHalf512_done
-	MOVL        $-1, R11
-	BZHIL       R8, R11, R11
-	KMOVW       R11, K1
-	VMOVUPS.Z   (R9), K1, Z10
-	VPMOVZXWD.Z (R10), K1, Z11
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	VMOVUPS.Z   (R11), K1, Z10
+	VPMOVZXWD.Z (R12), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z2
-	VPMOVZXWD.Z (R10)(DX*1), K1, Z11
+	VPMOVZXWD.Z (R12)(SI*1), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z3
-	VPMOVZXWD.Z (R10)(DX*2), K1, Z11
+	VPMOVZXWD.Z (R12)(SI*2), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z4
-	VPMOVZXWD.Z (R10)(SI*1), K1, Z11
+	VPMOVZXWD.Z (R12)(DI*1), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z5
 
@@ -6381,9 +6620,13 @@ gemvHalf512_done:
 	VHADDPS       Y4, Y2, Y2
 	VEXTRACTF128  $0x01, Y2, X10
 	VADDPS        X10, X2, X10
-	VMOVUPS       X10, (BX)
-	ADDQ          $+16, BX
-	LEAQ          (CX)(DX*4), CX
+	VEXTRACTPS    $0x00, X10, (DX)
+	VEXTRACTPS    $0x01, X10, (DX)(R8*1)
+	VEXTRACTPS    $0x02, X10, (DX)(R8*2)
+	VEXTRACTPS    $0x03, X10, (DX)(R9*1)
+	ADDQ          $+4, DX
+	MOVQ          ldw+24(FP), R10
+	ADDQ          R10, CX
 	DECQ          AX
 	JNZ           gemvHalf512_rows
 	VZEROUPPER
@@ -6394,110 +6637,115 @@ gemvHalf512_done:
 TEXT ·gemvTHalf512(SB), NOSPLIT, $0-56
 	MOVQ      rows4+0(FP), AX
 	MOVQ      w+16(FP), CX
-	MOVQ      ldw+24(FP), DX
-	MOVQ      x+32(FP), BX
-	MOVQ      ahead+48(FP), DI
-	LEAQ      (DX)(DX*2), SI
+	MOVQ      x+32(FP), DX
+	MOVQ      ahead+48(FP), BX
+	MOVQ      ldw+24(FP), SI
+	IMULQ     AX, SI
+	LEAQ      (SI)(SI*2), DI
+	MOVQ      $+4, R8
+	IMULQ     AX, R8
+	LEAQ      (R8)(R8*2), R9
 	VMOVDQU64 words0<>+0(SB), Z0
 	VMOVDQU64 words16<>+0(SB), Z1
-	MOVL      $0xaaaaaaaa, R8
-	KMOVD     R8, K2
+	MOVL      $0xaaaaaaaa, R10
+	KMOVD     R10, K2
 
 gemvTHalf512_rows:
-	VBROADCASTSS (BX), Z2
-	VBROADCASTSS 4(BX), Z3
-	VBROADCASTSS 8(BX), Z4
-	VBROADCASTSS 12(BX), Z5
-	MOVQ         n+8(FP), R8
-	MOVQ         y+40(FP), R9
-	MOVQ         CX, R10
-	SUBQ         $+32, R8
+	VBROADCASTSS (DX), Z2
+	VBROADCASTSS (DX)(R8*1), Z3
+	VBROADCASTSS (DX)(R8*2), Z4
+	VBROADCASTSS (DX)(R9*1), Z5
+	MOVQ         n+8(FP), R10
+	MOVQ         y+40(FP), R11
+	MOVQ         CX, R12
+	SUBQ         $+32, R10
 	JL           gemvTHalf512_one
 
 gemvTHalf512_two:
-	VMOVUPS    (R9), Z6
-	VMOVUPS    64(R9), Z7
-	TESTQ      DI, DI
+	VMOVUPS    (R11), Z6
+	VMOVUPS    64(R11), Z7
+	TESTQ      BX, BX
 	JZ         gemvTHalf512_fetched
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	PREFETCHT1 128(DI)
-	PREFETCHT1 192(DI)
-	ADDQ       $+256, DI
+	PREFETCHT1 (BX)
+	PREFETCHT1 64(BX)
+	PREFETCHT1 128(BX)
+	PREFETCHT1 192(BX)
+	ADDQ       $+256, BX
 
 gemvTHalf512_fetched:
-	VMOVDQU64   (R10), Z8
+	VMOVDQU64   (R12), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z2, Z6
 	VFMADD231PS Z8, Z2, Z7
-	VMOVDQU64   (R10)(DX*1), Z8
+	VMOVDQU64   (R12)(SI*1), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z3, Z6
 	VFMADD231PS Z8, Z3, Z7
-	VMOVDQU64   (R10)(DX*2), Z8
+	VMOVDQU64   (R12)(SI*2), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z4, Z6
 	VFMADD231PS Z8, Z4, Z7
-	VMOVDQU64   (R10)(SI*1), Z8
+	VMOVDQU64   (R12)(DI*1), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z5, Z6
 	VFMADD231PS Z8, Z5, Z7
-	VMOVUPS     Z6, (R9)
-	VMOVUPS     Z7, 64(R9)
-	ADDQ        $+128, R9
-	ADDQ        $+64, R10
-	SUBQ        $+32, R8
+	VMOVUPS     Z6, (R11)
+	VMOVUPS     Z7, 64(R11)
+	ADDQ        $+128, R11
+	ADDQ        $+64, R12
+	SUBQ        $+32, R10
 	JGE         gemvTHalf512_two
 
 gemvTHalf512_one:
-	ADDQ        $+16, R8
+	ADDQ        $+16, R10
 	JL          gemvTHalf512_tail
-	VMOVUPS     (R9), Z6
-	VPMOVZXWD   (R10), Z7
+	VMOVUPS     (R11), Z6
+	VPMOVZXWD   (R12), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z2, Z6
-	VPMOVZXWD   (R10)(DX*1), Z7
+	VPMOVZXWD   (R12)(SI*1), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z3, Z6
-	VPMOVZXWD   (R10)(DX*2), Z7
+	VPMOVZXWD   (R12)(SI*2), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z4, Z6
-	VPMOVZXWD   (R10)(SI*1), Z7
+	VPMOVZXWD   (R12)(DI*1), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z5, Z6
-	VMOVUPS     Z6, (R9)
-	ADDQ        $+64, R9
-	ADDQ        $+32, R10
-	SUBQ        $+16, R8
+	VMOVUPS     Z6, (R11)
+	ADDQ        $+64, R11
+	ADDQ        $+32, R12
+	SUBQ        $+16, R10
 
 gemvTHalf512_tail:
-	ADDQ        $+16, R8
+	ADDQ        $+16, R10
 	JZ          gemvTHalf512_done
-	MOVL        $-1, R11
-	BZHIL       R8, R11, R11
-	KMOVW       R11, K1
-	VMOVUPS.Z   (R9), K1, Z6
-	VPMOVZXWD.Z (R10), K1, Z7
+	MOVL        $-1, R13
+	BZHIL       R10, R13, R13
+	KMOVW       R13, K1
+	VMOVUPS.Z   (R11), K1, Z6
+	VPMOVZXWD.Z (R12), K1, Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z2, Z6
-	VPMOVZXWD.Z (R10)(DX*1), K1, Z2
+	VPMOVZXWD.Z (R12)(SI*1), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z3, Z6
-	VPMOVZXWD.Z (R10)(DX*2), K1, Z2
+	VPMOVZXWD.Z (R12)(SI*2), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z4, Z6
-	VPMOVZXWD.Z (R10)(SI*1), K1, Z2
+	VPMOVZXWD.Z (R12)(DI*1), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z5, Z6
-	VMOVUPS     Z6, K1, (R9)
+	VMOVUPS     Z6, K1, (R11)
 
 gemvTHalf512_done:
-	ADDQ $+16, BX
-	LEAQ (CX)(DX*4), CX
+	ADDQ $+4, DX
+	MOVQ ldw+24(FP), R10
+	ADDQ R10, CX
 	DECQ AX
 	JNZ  gemvTHalf512_rows
 	VZEROUPPER

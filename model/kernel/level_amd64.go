@@ -71,9 +71,9 @@ func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	switch {
 	case whole == 0:
 	case level == levelAVX512:
-		gemmNT512x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0, ahead)
+		gemv512(whole/4, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
 	default:
-		gemmNT256x1(whole/4, len(x), &x[0], 0, &w[0], ldw*4, &y[0], 0, 0, ahead)
+		gemv256(whole/4, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
 	}
 	for r := whole; r < len(y); r++ {
 		y[r] = dot(x, w[r*ldw:][:len(x)])

@@ -32,9 +32,10 @@ func main() {
 		for rows := 1; rows <= 3; rows++ {
 			s.gemmNT(rows)
 		}
-		s.gemvT()
-		s.gemvHalf()
-		s.gemvTHalf()
+		for _, half := range []bool{false, true} {
+			s.gemv(half)
+			s.gemvT(half)
+		}
 		s.widen()
 		s.dot()
 		s.axpy()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -31,42 +30,6 @@ func (s *isa) dot() {
 	VZEROUPPER()
 	Store(r, ReturnIndex(0))
 	RET()
-}
-
-// gemvT adds Σ x[r]·W[r] to y over 4·rows4 rows, four at a time, n columns, and fetches as many bytes as it reads
-// from ahead on.
-func (s *isa) gemvT() {
-	name := s.text("gemvT", "func(rows4, n int, w *float32, ldw int, x, y *float32, ahead uintptr)")
-	rows, w, ldw, x := load("rows4"), load("w"), load("ldw"), load("x")
-	ldw3, ahead := GP64(), load("ahead")
-	LEAQ(operand.Mem{Base: ldw, Index: ldw, Scale: 2}, ldw3)
-	Label(name + "_rows")
-	var xs [4]vec
-	for i := range xs {
-		xs[i] = s.vec()
-		VBROADCASTSS(at(x, 4*i), xs[i])
-	}
-	n, y, p := load("n"), load("y"), GP64().(ptr)
-	MOVQ(w, p)
-	places := 0
-	s.loop(name, n, []ptr{p, y}, 2, func(_, off int, masked bool) {
-		v := s.load(at(y, off), masked)
-		places++
-		s.fetch(fmt.Sprintf("%s_fetched%d", name, places), ahead, 4*s.bytes())
-		for i, row := range fourRows(p, ldw, ldw3, off) {
-			if masked {
-				VFMADD231PS(s.load(row, true), xs[i], v)
-				continue
-			}
-			VFMADD231PS(row, xs[i], v)
-		}
-		s.store(v, at(y, off), masked)
-	})
-	ADDQ(operand.I8(16), x)
-	LEAQ(operand.Mem{Base: w, Index: ldw, Scale: 4}, w)
-	DECQ(rows)
-	JNZ(operand.LabelRef(name + "_rows"))
-	finish()
 }
 
 func (s *isa) axpy() {

@@ -132,7 +132,9 @@ type witness struct {
 	events int
 }
 
-func newWitness(m *model.Model) *witness { return &witness{model: m, state: m.NewState(), tape: model.Tape{Lean: true}} }
+func newWitness(m *model.Model) *witness {
+	return &witness{model: m, state: m.NewState(), tape: model.Tape{Lean: true}}
+}
 
 func (w *witness) read(b []byte) {
 	in := sense.Text(b)

@@ -103,6 +103,7 @@ type lane struct {
 	seg   segment
 	state *model.State
 	rng   *rand.PCG
+	in    []sense.Event
 }
 
 // A segment is a stretch of a source; at is the next byte to read.
@@ -110,19 +111,19 @@ type segment struct{ Source, At, End int }
 
 // A shard is the part of a step that makes one gradient. What it comes to does not depend on who does it.
 type shard struct {
-	grad   *gradient.Grad
-	states []*model.State // of its streams
-	lanes  []*lane
-	in     [][]sense.Event // what each of them reads
-	next   []sense.Event   // the byte behind each of those
-	nats   float64
-	fired  [][]int
+	grad  *gradient.Grad
+	lanes []*lane
+	nats  float64
+	fired [][]int
 }
 
 // A crew is what a thread brings to the shards that it works on.
 type crew struct {
 	pass    gradient.Pass
 	tape    model.Tape
+	states  []*model.State  // of the streams that are read at once
+	in      [][]sense.Event // what is read of each
+	next    []sense.Event   // the byte behind each of those
 	dlogits []float32
 }
 
@@ -162,9 +163,7 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 		s.fired = counts[int](c.Model)
 		for k := i; k < len(t.lanes); k += len(t.shards) {
 			s.lanes = append(s.lanes, &t.lanes[k])
-			s.states = append(s.states, t.lanes[k].state)
 		}
-		s.in = make([][]sense.Event, len(s.lanes))
 		t.grads = append(t.grads, s.grad)
 	}
 	t.work = t.learn
@@ -279,30 +278,42 @@ func (t *Trainer) Close() {
 	t.pool, t.crew = nil, nil
 }
 
-// learn takes the streams of one shard through forward and backward, all of them at once.
+// atOnce is how many events a section is best computed for at once. With fewer, its weights are packed for little;
+// with many more, what is read and written for every section does not stay in the second cache.
+const atOnce = 256
+
+// learn takes the streams of one shard through forward and backward, side by side as far as that pays.
 func (t *Trainer) learn(worker, i int) {
 	s, c := &t.shards[i], &t.crew[worker]
-	s.next = s.next[:0]
-	for k, l := range s.lanes {
-		text := t.sources[l.seg.Source].Text
-		n := min(t.cfg.Window, l.seg.End-l.seg.At)
-		part := text[l.seg.At : l.seg.At+n+1]
-		s.in[k] = sense.AppendText(s.in[k][:0], part[:n])
-		s.next = sense.AppendText(s.next, part[1:])
-		l.seg.At += n
+	s.nats = 0
+	for k := range s.fired {
+		clear(s.fired[k])
 	}
-	c.tape.Mask = s.lanes[0].rng
-	t.model.ForwardAll(s.states, s.in, &c.tape)
-	n := len(s.next) * sense.Symbols
-	if cap(c.dlogits) < n {
-		c.dlogits = make([]float32, n)
-	}
-	s.nats = gradient.CrossEntropy(c.dlogits[:n], c.tape.Logits, s.next, 1/float32(t.total))
-	c.pass.Backward(t.model, &c.tape, c.dlogits[:n], s.grad)
-	for k, fired := range s.fired {
-		start := c.tape.Layers[k].Base.Start
-		for sec := range fired {
-			fired[sec] = int(start[sec+1] - start[sec])
+	m := t.cfg.Model
+	abreast := max(atOnce*m.Sections/(m.Active*t.cfg.Window), 1)
+	for lanes := range slices.Chunk(s.lanes, abreast) {
+		c.states, c.in, c.next = c.states[:0], c.in[:0], c.next[:0]
+		for _, l := range lanes {
+			text := t.sources[l.seg.Source].Text
+			n := min(t.cfg.Window, l.seg.End-l.seg.At)
+			part := text[l.seg.At : l.seg.At+n+1]
+			l.in = sense.AppendText(l.in[:0], part[:n])
+			l.seg.At += n
+			c.states, c.in, c.next = append(c.states, l.state), append(c.in, l.in), sense.AppendText(c.next, part[1:])
+		}
+		c.tape.Mask = lanes[0].rng
+		t.model.ForwardAll(c.states, c.in, &c.tape)
+		n := len(c.next) * sense.Symbols
+		if cap(c.dlogits) < n {
+			c.dlogits = make([]float32, n)
+		}
+		s.nats += gradient.CrossEntropy(c.dlogits[:n], c.tape.Logits, c.next, 1/float32(t.total))
+		c.pass.Backward(t.model, &c.tape, c.dlogits[:n], s.grad)
+		for k, fired := range s.fired {
+			start := c.tape.Layers[k].Base.Start
+			for sec := range fired {
+				fired[sec] += int(start[sec+1] - start[sec])
+			}
 		}
 	}
 }

@@ -60,8 +60,9 @@ type Pass struct {
 	dxv, dxe               []float32 // (N, D)
 	dz, dq                 []float32
 	gather, delta, scatter []float32
-	dhid, dact, dgate, sig []float32
-	mu, keep, row          []float32
+	dhid, dact, dgate      []float32
+	gate, dg               []float32
+	mu, row, given         []float32
 }
 
 func fit(s []float32, n int) []float32 {
@@ -120,22 +121,14 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 }
 
 // normBack is the derivative of y = x·r·gain with r = 1/sqrt(mean x² + ε), row by row:
-// dx += r·(gain⊙dy) − x·r³/D·⟨x, gain⊙dy⟩ and dgain += dy⊙x·r.
+// dx += r·(gain⊙dy) − x·r³/D·⟨x, gain⊙dy⟩ and dgain += dy⊙x·r. It spends dy.
 func (p *Pass) normBack(dx, dgain, dy, x, gain, inv []float32, n, d int) {
-	p.row = fit(p.row, d)
+	if dgain == nil { // the base does not learn
+		p.row = fit(p.row, d)
+		dgain = p.row
+	}
 	for q := range n {
-		dyr, xr, dxr := dy[q*d:(q+1)*d], x[q*d:(q+1)*d], dx[q*d:(q+1)*d]
-		r := inv[q]
-		if dgain != nil {
-			kernel.Mul(p.row, dyr, xr)
-			kernel.Axpy(dgain, r, p.row)
-		}
-		if gain != nil {
-			kernel.Mul(dyr, dyr, gain)
-		}
-		c := kernel.Dot(xr, dyr) * r * r * r / float32(d)
-		kernel.Axpy(dxr, r, dyr)
-		kernel.Axpy(dxr, -c, xr)
+		kernel.RMSNormBack(dx[q*d:(q+1)*d], dgain, dy[q*d:(q+1)*d], x[q*d:(q+1)*d], gain, inv[q])
 	}
 }
 
@@ -241,31 +234,21 @@ func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32,
 		}
 		p.dhid = fit(p.dhid, rows*neurons)
 		p.dact = fit(p.dact, rows*2*neurons)
-		p.sig = fit(p.sig, rows*2*neurons)
-		kernel.Sigmoid(p.sig, rt.Act[from*2*neurons:to*2*neurons]) // that of W3·y is not needed, but costs less than leaving it out
 		kernel.Project(p.ws, p.dhid, neurons, p.delta, apart, w2, 1, d, rows, neurons, d, false)
-		for q := range rows {
-			k := rt.Ref[from+q]
-			gate := rt.Gate[k]
-			hid := rt.Hid[(from+q)*neurons : (from+q+1)*neurons]
-			act := rt.Act[(from+q)*2*neurons : (from+q+1)*2*neurons]
-			dh := p.dhid[q*neurons : (q+1)*neurons]
-			d1 := p.dact[q*2*neurons : q*2*neurons+neurons]
-			d3 := p.dact[q*2*neurons+neurons : (q+1)*2*neurons]
-			a1, a3, sig := act[:neurons], act[neurons:], p.sig[q*2*neurons:][:neurons]
-			p.dgate[k] = kernel.Dot(hid, dh)
-			for j, a := range a1 {
-				v, sg := gate*dh[j], sig[j]
-				d1[j] = v * a3[j] * sg * (1 + a*(1-sg))
-				d3[j] = v * a * sg
-				dh[j] = gate * hid[j] // from here on the gated hidden values, for dW2
-			}
+		p.gate, p.dg = fit(p.gate, rows), fit(p.dg, rows)
+		for q, k := range rt.Ref[from:to] {
+			p.gate[q] = rt.Gate[k]
+		}
+		kernel.SwiGLUBack(p.dact, p.dg, p.dhid, rt.Act[from*2*neurons:to*2*neurons], rt.Hid[from*neurons:to*neurons], p.gate, neurons)
+		for q, k := range rt.Ref[from:to] {
+			p.dgate[k] = p.dg[q]
 		}
 		if dsec != nil {
 			if touched != nil {
 				touched[s] = true
 			}
 			dw := dsec[s*size : (s+1)*size]
+			// dhid holds the gated hidden values now.
 			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, apart, 1, neurons, d, rows, true)
 			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, apart, 1, 2*neurons, d, rows, true)
 		}
@@ -335,28 +318,8 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, dh []float32, g *Gr
 	}
 
 	// out = U ⊙ SiLU(V') + sigmoid(F) ⊙ RMSNorm(E')
-	kernel.Mul(p.du[:nd], dm, lt.SV)
-	dm = dm[:nd]
-	for k, gk := range dm {
-		v, sv, sf := lt.V[k], lt.SV[k], lt.SF[k]
-		// SiLU'(v) = σ(v)(1 + v(1−σ(v))), and σ(v) = SiLU(v)/v where v is not tiny.
-		var sig float32
-		if v > 1e-3 || v < -1e-3 {
-			sig = sv / v
-		} else {
-			sig = 0.5 + 0.25*v
-		}
-		p.dv[k] = gk * lt.U[k] * sig * (1 + v*(1-sig))
-		p.df[k] = gk * lt.NE[k] * sf * (1 - sf)
-	}
-	kernel.Mul(p.dxd[:nd], dm, lt.SF) // dNE, for a moment
-	clear(p.de[:nd])
-	for q := range n {
-		for k := range ch {
-			o := q*d + k*dc
-			p.normBack(p.de[o:o+dc], nil, p.dxd[o:o+dc], lt.E[o:o+dc], nil, lt.InvE[q*ch+k:], 1, dc)
-		}
-	}
+	kernel.MixBack(p.du, p.dv, p.df, p.de, dm[:nd], lt.U, lt.V, lt.SV, lt.SF, lt.NE)
+	kernel.RMSNormBlocksBack(p.de[:nd], p.de, lt.E, lt.InvE, dc)
 
 	for k := range ch {
 		o, w := k*dc, k*dc*dc
@@ -415,30 +378,20 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, dh []float32, g *Gr
 	p.normBack(dh, dnorm, p.dy, lt.H, l.Norm1, lt.Inv1, n, d)
 }
 
-// shiftBack is the derivative of x_P = x + μ_P ⊙ (x_before − x) for the four branches.
+// shiftBack is the derivative of x_P = x + μ_P ⊙ (x_before − x) for the four branches. The input before the chunk is
+// given: what it gets goes nowhere.
 func (p *Pass) shiftBack(lt *model.LayerTape, mu, dmu []float32, n, d int) {
 	clear(p.dy[:n*d])
+	p.given, p.row = fit(p.given, d), fit(p.row, d)
 	for k, dx := range [4][]float32{p.dxu, p.dxv, p.dxf, p.dxe} {
-		w := mu[k*d : (k+1)*d]
-		p.keep = fit(p.keep, d)
-		for j, v := range w {
-			p.keep[j] = 1 - v
+		w, dw := mu[k*d:(k+1)*d], p.row
+		if dmu != nil {
+			dw = dmu[k*d : (k+1)*d]
 		}
-		before := lt.Prev
-		var into []float32 // gradient of the input before; the one before the chunk is given
+		before, into := lt.Prev, p.given
 		for q := range n {
-			x, in, out := lt.X[q*d:(q+1)*d], dx[q*d:(q+1)*d], p.dy[q*d:(q+1)*d]
-			prev := before[:len(x)]
-			if dmu != nil {
-				dw := dmu[k*d : (k+1)*d][:len(x)]
-				for j, v := range in[:len(x)] {
-					dw[j] += v * (prev[j] - x[j])
-				}
-			}
-			kernel.MulAdd(out, in, p.keep)
-			if into != nil {
-				kernel.MulAdd(into, in, w)
-			}
+			x, out := lt.X[q*d:(q+1)*d], p.dy[q*d:(q+1)*d]
+			kernel.BlendBack(out, into, dw, dx[q*d:(q+1)*d], x, before, w)
 			before, into = x, out
 		}
 	}

@@ -17,7 +17,7 @@ type fence struct {
 	next int
 }
 
-const fenceSlots = 8
+const fenceSlots = 12
 
 // newFence makes room for fenceSlots slices of up to most floats each.
 func newFence(t *testing.T, most int) *fence {

@@ -173,6 +173,21 @@ func blocksHalf256(blocks int, dc int, w *uint16, x *float32, y *float32)
 func normBlocks256(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
 
 //go:noescape
+func swigluBack256(rows int, n int, dact *float32, dgate *float32, dhid *float32, act *float32, hid *float32, gate *float32)
+
+//go:noescape
+func mixBack256(n int, du *float32, dv *float32, df *float32, de *float32, dout *float32, u *float32, v *float32, sv *float32, sf *float32, e *float32)
+
+//go:noescape
+func blendBack256(n int, da *float32, db *float32, dw *float32, dy *float32, a *float32, b *float32, w *float32)
+
+//go:noescape
+func normBack256(n int, dx *float32, dgain *float32, dy *float32, x *float32, gain *float32, r float32)
+
+//go:noescape
+func normBlocksBack256(blocks int, dc int, dx *float32, dy *float32, x *float32, inv *float32)
+
+//go:noescape
 func burn256(n int)
 
 //go:noescape
@@ -270,6 +285,21 @@ func blocksHalf512(blocks int, dc int, w *uint16, x *float32, y *float32)
 
 //go:noescape
 func normBlocks512(blocks int, dc int, x *float32, y *float32, inv *float32, eps float32)
+
+//go:noescape
+func swigluBack512(rows int, n int, dact *float32, dgate *float32, dhid *float32, act *float32, hid *float32, gate *float32)
+
+//go:noescape
+func mixBack512(n int, du *float32, dv *float32, df *float32, de *float32, dout *float32, u *float32, v *float32, sv *float32, sf *float32, e *float32)
+
+//go:noescape
+func blendBack512(n int, da *float32, db *float32, dw *float32, dy *float32, a *float32, b *float32, w *float32)
+
+//go:noescape
+func normBack512(n int, dx *float32, dgain *float32, dy *float32, x *float32, gain *float32, r float32)
+
+//go:noescape
+func normBlocksBack512(blocks int, dc int, dx *float32, dy *float32, x *float32, inv *float32)
 
 //go:noescape
 func burn512(n int)

@@ -5748,6 +5748,627 @@ normBlocks256_scale:
 	VZEROUPPER
 	RET
 
+// func swigluBack256(rows int, n int, dact *float32, dgate *float32, dhid *float32, act *float32, hid *float32, gate *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluBack256(SB), NOSPLIT, $0-64
+	MOVQ gate+56(FP), AX
+	MOVQ dgate+24(FP), CX
+	MOVQ act+40(FP), DX
+	MOVQ dact+16(FP), BX
+	MOVQ hid+48(FP), SI
+	MOVQ dhid+32(FP), DI
+
+swigluBack256_rows:
+	MOVQ         n+8(FP), R8
+	LEAQ         (DX)(R8*4), R9
+	LEAQ         (BX)(R8*4), R10
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS (AX), Y0
+	SUBQ         $+8, R8
+	JL           swigluBack256_tail
+
+swigluBack256_next:
+	VMOVUPS      (SI), Y2
+	VMOVUPS      (DI), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (DI)
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      (DX), Y2
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y4, Y5
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y4, Y6
+	VMOVUPS      float42b17217<>+0(SB), Y7
+	VMINPS       Y4, Y7, Y4
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMULPS       float3fb8aa3b<>+0(SB), Y4, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y7, Y4
+	VFNMADD231PS floatb95e8083<>+0(SB), Y7, Y4
+	VMOVUPS      float39506967<>+0(SB), Y8
+	VFMADD213PS  float3ab743ce<>+0(SB), Y4, Y8
+	VFMADD213PS  float3c088908<>+0(SB), Y4, Y8
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y4, Y8
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y4, Y8
+	VFMADD213PS  float3f000000<>+0(SB), Y4, Y8
+	VMULPS       Y4, Y4, Y9
+	VADDPS       float3f800000<>+0(SB), Y4, Y4
+	VFMADD213PS  Y4, Y9, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y8, Y8
+	VANDNPS      Y8, Y6, Y8
+	VBLENDVPS    Y5, float7f800000<>+0(SB), Y8, Y8
+	VADDPS       float3f800000<>+0(SB), Y8, Y8
+	VMOVUPS      float3f800000<>+0(SB), Y4
+	VDIVPS       Y8, Y4, Y4
+	VMULPS       Y2, Y4, Y5
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y5, (R10)
+	VMOVUPS      (R9), Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      float3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       float3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, (BX)
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, R9
+	ADDQ         $+32, R10
+	ADDQ         $+32, SI
+	ADDQ         $+32, DI
+	SUBQ         $+8, R8
+	JGE          swigluBack256_next
+
+swigluBack256_tail:
+	ADDQ         $+8, R8
+	JZ           swigluBack256_done
+	LEAQ         lanes<>+0(SB), R11
+	NEGQ         R8
+	VMOVUPS      32(R11)(R8*4), Y2
+	VMASKMOVPS   (SI), Y2, Y3
+	VMASKMOVPS   (DI), Y2, Y4
+	VFMADD231PS  Y3, Y4, Y1
+	VMULPS       Y0, Y3, Y3
+	VMASKMOVPS   Y3, Y2, (DI)
+	VMULPS       Y0, Y4, Y4
+	VMASKMOVPS   (DX), Y2, Y0
+	VXORPS       Y3, Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y3, Y5
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y3, Y6
+	VMOVUPS      float42b17217<>+0(SB), Y7
+	VMINPS       Y3, Y7, Y3
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMULPS       float3fb8aa3b<>+0(SB), Y3, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS float3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS floatb95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      float39506967<>+0(SB), Y8
+	VFMADD213PS  float3ab743ce<>+0(SB), Y3, Y8
+	VFMADD213PS  float3c088908<>+0(SB), Y3, Y8
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y3, Y8
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y3, Y8
+	VFMADD213PS  float3f000000<>+0(SB), Y3, Y8
+	VMULPS       Y3, Y3, Y9
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VFMADD213PS  Y3, Y9, Y8
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y8, Y8
+	VANDNPS      Y8, Y6, Y8
+	VBLENDVPS    Y5, float7f800000<>+0(SB), Y8, Y8
+	VADDPS       float3f800000<>+0(SB), Y8, Y8
+	VMOVUPS      float3f800000<>+0(SB), Y3
+	VDIVPS       Y8, Y3, Y3
+	VMULPS       Y0, Y3, Y5
+	VMULPS       Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y2, (R10)
+	VMASKMOVPS   (R9), Y2, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      float3f800000<>+0(SB), Y5
+	VSUBPS       Y3, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VADDPS       float3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMASKMOVPS   Y4, Y2, (BX)
+
+swigluBack256_done:
+	MOVQ         n+8(FP), DX
+	ANDQ         $+7, DX
+	LEAQ         (R9)(DX*4), R9
+	LEAQ         (R10)(DX*4), R10
+	LEAQ         (SI)(DX*4), SI
+	LEAQ         (DI)(DX*4), DI
+	MOVQ         R9, DX
+	MOVQ         R10, BX
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, (CX)
+	ADDQ         $+4, AX
+	ADDQ         $+4, CX
+	MOVQ         rows+0(FP), R8
+	DECQ         R8
+	MOVQ         R8, rows+0(FP)
+	JNZ          swigluBack256_rows
+	VZEROUPPER
+	RET
+
+// func mixBack256(n int, du *float32, dv *float32, df *float32, de *float32, dout *float32, u *float32, v *float32, sv *float32, sf *float32, e *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mixBack256(SB), NOSPLIT, $0-88
+	MOVQ n+0(FP), AX
+	MOVQ du+8(FP), CX
+	MOVQ dv+16(FP), DX
+	MOVQ df+24(FP), BX
+	MOVQ de+32(FP), SI
+	MOVQ dout+40(FP), DI
+	MOVQ u+48(FP), R8
+	MOVQ v+56(FP), R9
+	MOVQ sv+64(FP), R10
+	MOVQ sf+72(FP), R11
+	MOVQ e+80(FP), R12
+	SUBQ $+8, AX
+	JL   mixBack256_tail
+
+mixBack256_next:
+	VMOVUPS      (DI), Y0
+	VMOVUPS      (R10), Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      (R11), Y1
+	VMULPS       Y0, Y1, Y2
+	VMOVUPS      Y2, (SI)
+	VMOVUPS      float3f800000<>+0(SB), Y3
+	VSUBPS       Y1, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      (R12), Y1
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VMOVUPS      (R9), Y1
+	VMOVUPS      (R8), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       Y2, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y2, Y3
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y2, Y4
+	VMOVUPS      float42b17217<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMULPS       float3fb8aa3b<>+0(SB), Y2, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS float3f318000<>+0(SB), Y5, Y2
+	VFNMADD231PS floatb95e8083<>+0(SB), Y5, Y2
+	VMOVUPS      float39506967<>+0(SB), Y6
+	VFMADD213PS  float3ab743ce<>+0(SB), Y2, Y6
+	VFMADD213PS  float3c088908<>+0(SB), Y2, Y6
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y2, Y6
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y2, Y6
+	VFMADD213PS  float3f000000<>+0(SB), Y2, Y6
+	VMULPS       Y2, Y2, Y7
+	VADDPS       float3f800000<>+0(SB), Y2, Y2
+	VFMADD213PS  Y2, Y7, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VANDNPS      Y6, Y4, Y6
+	VBLENDVPS    Y3, float7f800000<>+0(SB), Y6, Y6
+	VADDPS       float3f800000<>+0(SB), Y6, Y6
+	VMOVUPS      float3f800000<>+0(SB), Y2
+	VDIVPS       Y6, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      float3f800000<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	ADDQ         $+32, DI
+	ADDQ         $+32, R8
+	ADDQ         $+32, R9
+	ADDQ         $+32, R10
+	ADDQ         $+32, R11
+	ADDQ         $+32, R12
+	SUBQ         $+8, AX
+	JGE          mixBack256_next
+
+mixBack256_tail:
+	ADDQ         $+8, AX
+	JZ           mixBack256_done
+	LEAQ         lanes<>+0(SB), R13
+	NEGQ         AX
+	VMOVUPS      32(R13)(AX*4), Y0
+	VMASKMOVPS   (DI), Y0, Y1
+	VMASKMOVPS   (R10), Y0, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (CX)
+	VMASKMOVPS   (R11), Y0, Y2
+	VMULPS       Y1, Y2, Y3
+	VMASKMOVPS   Y3, Y0, (SI)
+	VMOVUPS      float3f800000<>+0(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMASKMOVPS   (R12), Y0, Y2
+	VMULPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, (BX)
+	VMASKMOVPS   (R9), Y0, Y2
+	VMASKMOVPS   (R8), Y0, Y3
+	VMULPS       Y3, Y1, Y1
+	VXORPS       Y3, Y3, Y3
+	VSUBPS       Y2, Y3, Y3
+	VCMPPS       $0x1e, float42b17217<>+0(SB), Y3, Y4
+	VCMPPS       $0x11, floatc2aeac4f<>+0(SB), Y3, Y5
+	VMOVUPS      float42b17217<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      floatc2aeac4f<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VMULPS       float3fb8aa3b<>+0(SB), Y3, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS float3f318000<>+0(SB), Y6, Y3
+	VFNMADD231PS floatb95e8083<>+0(SB), Y6, Y3
+	VMOVUPS      float39506967<>+0(SB), Y7
+	VFMADD213PS  float3ab743ce<>+0(SB), Y3, Y7
+	VFMADD213PS  float3c088908<>+0(SB), Y3, Y7
+	VFMADD213PS  float3d2aa9c1<>+0(SB), Y3, Y7
+	VFMADD213PS  float3e2aaaaa<>+0(SB), Y3, Y7
+	VFMADD213PS  float3f000000<>+0(SB), Y3, Y7
+	VMULPS       Y3, Y3, Y8
+	VADDPS       float3f800000<>+0(SB), Y3, Y3
+	VFMADD213PS  Y3, Y8, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VANDNPS      Y7, Y5, Y7
+	VBLENDVPS    Y4, float7f800000<>+0(SB), Y7, Y7
+	VADDPS       float3f800000<>+0(SB), Y7, Y7
+	VMOVUPS      float3f800000<>+0(SB), Y3
+	VDIVPS       Y7, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      float3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VADDPS       float3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (DX)
+
+mixBack256_done:
+	VZEROUPPER
+	RET
+
+// func blendBack256(n int, da *float32, db *float32, dw *float32, dy *float32, a *float32, b *float32, w *float32)
+// Requires: AVX, FMA3
+TEXT ·blendBack256(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ da+8(FP), CX
+	MOVQ db+16(FP), DX
+	MOVQ dw+24(FP), BX
+	MOVQ dy+32(FP), SI
+	MOVQ a+40(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ w+56(FP), R9
+	SUBQ $+16, AX
+	JL   blendBack256_one
+
+blendBack256_many:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (R9), Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     (DX), Y2
+	VADDPS      Y1, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (CX), Y2
+	VADDPS      Y0, Y2, Y2
+	VSUBPS      Y1, Y2, Y2
+	VMOVUPS     Y2, (CX)
+	VMOVUPS     (R8), Y1
+	VMOVUPS     (DI), Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     (BX), Y2
+	VFMADD231PS Y1, Y0, Y2
+	VMOVUPS     Y2, (BX)
+	VMOVUPS     32(SI), Y0
+	VMOVUPS     32(R9), Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     32(DX), Y2
+	VADDPS      Y1, Y2, Y2
+	VMOVUPS     Y2, 32(DX)
+	VMOVUPS     32(CX), Y2
+	VADDPS      Y0, Y2, Y2
+	VSUBPS      Y1, Y2, Y2
+	VMOVUPS     Y2, 32(CX)
+	VMOVUPS     32(R8), Y1
+	VMOVUPS     32(DI), Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     32(BX), Y2
+	VFMADD231PS Y1, Y0, Y2
+	VMOVUPS     Y2, 32(BX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, AX
+	JGE         blendBack256_many
+
+blendBack256_one:
+	ADDQ $+8, AX
+	JL   blendBack256_tail
+
+blendBack256_next:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     (R9), Y1
+	VMULPS      Y1, Y0, Y1
+	VMOVUPS     (DX), Y2
+	VADDPS      Y1, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VMOVUPS     (CX), Y2
+	VADDPS      Y0, Y2, Y2
+	VSUBPS      Y1, Y2, Y2
+	VMOVUPS     Y2, (CX)
+	VMOVUPS     (R8), Y1
+	VMOVUPS     (DI), Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     (BX), Y2
+	VFMADD231PS Y1, Y0, Y2
+	VMOVUPS     Y2, (BX)
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	ADDQ        $+32, DI
+	ADDQ        $+32, R8
+	ADDQ        $+32, R9
+	SUBQ        $+8, AX
+	JGE         blendBack256_next
+
+blendBack256_tail:
+	ADDQ        $+8, AX
+	JZ          blendBack256_done
+	LEAQ        lanes<>+0(SB), R10
+	NEGQ        AX
+	VMOVUPS     32(R10)(AX*4), Y0
+	VMASKMOVPS  (SI), Y0, Y1
+	VMASKMOVPS  (R9), Y0, Y2
+	VMULPS      Y2, Y1, Y2
+	VMASKMOVPS  (DX), Y0, Y3
+	VADDPS      Y2, Y3, Y3
+	VMASKMOVPS  Y3, Y0, (DX)
+	VMASKMOVPS  (CX), Y0, Y3
+	VADDPS      Y1, Y3, Y3
+	VSUBPS      Y2, Y3, Y3
+	VMASKMOVPS  Y3, Y0, (CX)
+	VMASKMOVPS  (R8), Y0, Y2
+	VMASKMOVPS  (DI), Y0, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMASKMOVPS  (BX), Y0, Y3
+	VFMADD231PS Y2, Y1, Y3
+	VMASKMOVPS  Y3, Y0, (BX)
+
+blendBack256_done:
+	VZEROUPPER
+	RET
+
+// func normBack256(n int, dx *float32, dgain *float32, dy *float32, x *float32, gain *float32, r float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·normBack256(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         dgain+16(FP), CX
+	MOVQ         dy+24(FP), DX
+	MOVQ         x+32(FP), BX
+	MOVQ         gain+40(FP), SI
+	MOVSS        r+48(FP), X0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
+	SUBQ         $+16, AX
+	JL           normBack256_a_one
+
+normBack256_a_many:
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (BX), Y3
+	VMULPS      Y3, Y2, Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y4, Y0, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     (SI), Y4
+	VMULPS      Y4, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VFMADD231PS Y3, Y2, Y1
+	VMOVUPS     32(DX), Y2
+	VMOVUPS     32(BX), Y3
+	VMULPS      Y3, Y2, Y4
+	VMOVUPS     32(CX), Y5
+	VFMADD231PS Y4, Y0, Y5
+	VMOVUPS     Y5, 32(CX)
+	VMOVUPS     32(SI), Y4
+	VMULPS      Y4, Y2, Y2
+	VMOVUPS     Y2, 32(DX)
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	SUBQ        $+16, AX
+	JGE         normBack256_a_many
+
+normBack256_a_one:
+	ADDQ $+8, AX
+	JL   normBack256_a_tail
+
+normBack256_a_next:
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (BX), Y3
+	VMULPS      Y3, Y2, Y4
+	VMOVUPS     (CX), Y5
+	VFMADD231PS Y4, Y0, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     (SI), Y4
+	VMULPS      Y4, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	SUBQ        $+8, AX
+	JGE         normBack256_a_next
+
+normBack256_a_tail:
+	ADDQ        $+8, AX
+	JZ          normBack256_a_done
+	LEAQ        lanes<>+0(SB), DI
+	NEGQ        AX
+	VMOVUPS     32(DI)(AX*4), Y2
+	VMASKMOVPS  (DX), Y2, Y3
+	VMASKMOVPS  (BX), Y2, Y4
+	VMULPS      Y4, Y3, Y5
+	VMASKMOVPS  (CX), Y2, Y6
+	VFMADD231PS Y5, Y0, Y6
+	VMASKMOVPS  Y6, Y2, (CX)
+	VMASKMOVPS  (SI), Y2, Y5
+	VMULPS      Y5, Y3, Y3
+	VMASKMOVPS  Y3, Y2, (DX)
+	VFMADD231PS Y4, Y3, Y1
+
+normBack256_a_done:
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	MOVQ         n+0(FP), AX
+	VXORPS       X1, X1, X1
+	VCVTSI2SSQ   AX, X1, X1
+	VDIVSS       X1, X2, X2
+	VMULSS       X0, X2, X2
+	VMULSS       X0, X2, X2
+	VMULSS       X0, X2, X2
+	VBROADCASTSS X2, Y1
+	MOVQ         dx+8(FP), CX
+	MOVQ         dy+24(FP), DX
+	MOVQ         x+32(FP), BX
+	SUBQ         $+16, AX
+	JL           normBack256_b_one
+
+normBack256_b_many:
+	VMOVUPS      (CX), Y2
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      32(DX), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      32(BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, 32(CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, AX
+	JGE          normBack256_b_many
+
+normBack256_b_one:
+	ADDQ $+8, AX
+	JL   normBack256_b_tail
+
+normBack256_b_next:
+	VMOVUPS      (CX), Y2
+	VMOVUPS      (DX), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	SUBQ         $+8, AX
+	JGE          normBack256_b_next
+
+normBack256_b_tail:
+	ADDQ         $+8, AX
+	JZ           normBack256_b_done
+	LEAQ         lanes<>+0(SB), SI
+	NEGQ         AX
+	VMOVUPS      32(SI)(AX*4), Y2
+	VMASKMOVPS   (CX), Y2, Y3
+	VMASKMOVPS   (DX), Y2, Y4
+	VFMADD231PS  Y4, Y0, Y3
+	VMASKMOVPS   (BX), Y2, Y0
+	VFNMADD231PS Y0, Y1, Y3
+	VMASKMOVPS   Y3, Y2, (CX)
+
+normBack256_b_done:
+	VZEROUPPER
+	RET
+
+// func normBlocksBack256(blocks int, dc int, dx *float32, dy *float32, x *float32, inv *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·normBlocksBack256(SB), NOSPLIT, $0-48
+	MOVQ       blocks+0(FP), AX
+	MOVQ       dc+8(FP), CX
+	MOVQ       dx+16(FP), DX
+	MOVQ       dy+24(FP), BX
+	MOVQ       x+32(FP), SI
+	MOVQ       inv+40(FP), DI
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ CX, X0, X0
+
+normBlocksBack256_block:
+	MOVQ   CX, R8
+	MOVQ   SI, R9
+	MOVQ   BX, R10
+	VXORPS Y1, Y1, Y1
+
+normBlocksBack256_sum:
+	VMOVUPS      (R9), Y2
+	VFMADD231PS  (R10), Y2, Y1
+	ADDQ         $+32, R9
+	ADDQ         $+32, R10
+	SUBQ         $+8, R8
+	JNZ          normBlocksBack256_sum
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VDIVSS       X0, X2, X2
+	VMULSS       (DI), X2, X2
+	VMULSS       (DI), X2, X2
+	VMULSS       (DI), X2, X2
+	VBROADCASTSS X2, Y1
+	VBROADCASTSS (DI), Y2
+	ADDQ         $+4, DI
+	MOVQ         CX, R8
+
+normBlocksBack256_back:
+	VMULPS       (BX), Y2, Y3
+	VFNMADD231PS (SI), Y1, Y3
+	VMOVUPS      Y3, (DX)
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	SUBQ         $+8, R8
+	JNZ          normBlocksBack256_back
+	DECQ         AX
+	JNZ          normBlocksBack256_block
+	VZEROUPPER
+	RET
+
 // func burn256(n int)
 // Requires: AVX, FMA3
 TEXT ·burn256(SB), NOSPLIT, $0-8
@@ -8600,6 +9221,625 @@ normBlocks512_scale:
 	JNZ     normBlocks512_scale
 	DECQ    AX
 	JNZ     normBlocks512_block
+	VZEROUPPER
+	RET
+
+// func swigluBack512(rows int, n int, dact *float32, dgate *float32, dhid *float32, act *float32, hid *float32, gate *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·swigluBack512(SB), NOSPLIT, $0-64
+	MOVQ         gate+56(FP), AX
+	MOVQ         dgate+24(FP), CX
+	MOVQ         act+40(FP), DX
+	MOVQ         dact+16(FP), BX
+	MOVQ         hid+48(FP), SI
+	MOVQ         dhid+32(FP), DI
+	VBROADCASTSS float42b30000<>+0(SB), Z0
+	VBROADCASTSS floatc2d10000<>+0(SB), Z1
+	VBROADCASTSS float3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float3f318000<>+0(SB), Z3
+	VBROADCASTSS floatb95e8083<>+0(SB), Z4
+	VBROADCASTSS float3f800000<>+0(SB), Z5
+	VBROADCASTSS float39506967<>+0(SB), Z6
+	VBROADCASTSS float3ab743ce<>+0(SB), Z7
+	VBROADCASTSS float3c088908<>+0(SB), Z8
+	VBROADCASTSS float3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS float3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS float3f000000<>+0(SB), Z11
+
+swigluBack512_rows:
+	MOVQ         n+8(FP), R8
+	LEAQ         (DX)(R8*4), R9
+	LEAQ         (BX)(R8*4), R10
+	VPXORD       Z13, Z13, Z13
+	VBROADCASTSS (AX), Z12
+	SUBQ         $+16, R8
+	JL           swigluBack512_tail
+
+swigluBack512_next:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      (DI), Z15
+	VFMADD231PS  Z14, Z15, Z13
+	VMULPS       Z12, Z14, Z14
+	VMOVUPS      Z14, (DI)
+	VMULPS       Z12, Z15, Z15
+	VMOVUPS      (DX), Z14
+	VPXORD       Z16, Z16, Z16
+	VSUBPS       Z14, Z16, Z16
+	VMINPS       Z16, Z0, Z16
+	VMAXPS       Z16, Z1, Z16
+	VMULPS       Z2, Z16, Z18
+	VRNDSCALEPS  $0x08, Z18, Z18
+	VFNMADD231PS Z3, Z18, Z16
+	VFNMADD231PS Z4, Z18, Z16
+	VMOVUPS      Z6, Z19
+	VFMADD213PS  Z7, Z16, Z19
+	VFMADD213PS  Z8, Z16, Z19
+	VFMADD213PS  Z9, Z16, Z19
+	VFMADD213PS  Z10, Z16, Z19
+	VFMADD213PS  Z11, Z16, Z19
+	VMULPS       Z16, Z16, Z20
+	VADDPS       Z5, Z16, Z16
+	VFMADD213PS  Z16, Z20, Z19
+	VSCALEFPS    Z18, Z19, Z19
+	VADDPS       Z5, Z19, Z19
+	VMOVUPS      Z5, Z18
+	VDIVPS       Z19, Z18, Z18
+	VMULPS       Z14, Z18, Z19
+	VMULPS       Z15, Z19, Z19
+	VMOVUPS      Z19, (R10)
+	VMOVUPS      (R9), Z19
+	VMULPS       Z19, Z15, Z15
+	VMULPS       Z18, Z15, Z15
+	VMOVUPS      Z5, Z19
+	VSUBPS       Z18, Z19, Z19
+	VMULPS       Z14, Z19, Z19
+	VADDPS       Z5, Z19, Z19
+	VMULPS       Z19, Z15, Z15
+	VMOVUPS      Z15, (BX)
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	JGE          swigluBack512_next
+
+swigluBack512_tail:
+	ADDQ         $+16, R8
+	JZ           swigluBack512_done
+	MOVL         $-1, R11
+	BZHIL        R8, R11, R11
+	KMOVW        R11, K1
+	VMOVUPS.Z    (SI), K1, Z14
+	VMOVUPS.Z    (DI), K1, Z15
+	VFMADD231PS  Z14, Z15, Z13
+	VMULPS       Z12, Z14, Z14
+	VMOVUPS      Z14, K1, (DI)
+	VMULPS       Z12, Z15, Z15
+	VMOVUPS.Z    (DX), K1, Z12
+	VPXORD       Z17, Z17, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMINPS       Z17, Z0, Z17
+	VMAXPS       Z17, Z1, Z17
+	VMULPS       Z2, Z17, Z14
+	VRNDSCALEPS  $0x08, Z14, Z14
+	VFNMADD231PS Z3, Z14, Z17
+	VFNMADD231PS Z4, Z14, Z17
+	VMOVUPS      Z6, Z18
+	VFMADD213PS  Z7, Z17, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VMULPS       Z17, Z17, Z19
+	VADDPS       Z5, Z17, Z17
+	VFMADD213PS  Z17, Z19, Z18
+	VSCALEFPS    Z14, Z18, Z18
+	VADDPS       Z5, Z18, Z18
+	VMOVUPS      Z5, Z14
+	VDIVPS       Z18, Z14, Z14
+	VMULPS       Z12, Z14, Z18
+	VMULPS       Z15, Z18, Z18
+	VMOVUPS      Z18, K1, (R10)
+	VMOVUPS.Z    (R9), K1, Z18
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z14, Z15, Z15
+	VMOVUPS      Z5, Z18
+	VSUBPS       Z14, Z18, Z18
+	VMULPS       Z12, Z18, Z18
+	VADDPS       Z5, Z18, Z18
+	VMULPS       Z18, Z15, Z15
+	VMOVUPS      Z15, K1, (BX)
+
+swigluBack512_done:
+	MOVQ          n+8(FP), DX
+	ANDQ          $+15, DX
+	LEAQ          (R9)(DX*4), R9
+	LEAQ          (R10)(DX*4), R10
+	LEAQ          (SI)(DX*4), SI
+	LEAQ          (DI)(DX*4), DI
+	MOVQ          R9, DX
+	MOVQ          R10, BX
+	VEXTRACTF64X4 $0x01, Z13, Y12
+	VADDPS        Y12, Y13, Y12
+	VEXTRACTF128  $0x01, Y12, X14
+	VADDPS        X14, X12, X14
+	VHADDPS       X14, X14, X14
+	VHADDPS       X14, X14, X14
+	VMOVSS        X14, (CX)
+	ADDQ          $+4, AX
+	ADDQ          $+4, CX
+	MOVQ          rows+0(FP), R8
+	DECQ          R8
+	MOVQ          R8, rows+0(FP)
+	JNZ           swigluBack512_rows
+	VZEROUPPER
+	RET
+
+// func mixBack512(n int, du *float32, dv *float32, df *float32, de *float32, dout *float32, u *float32, v *float32, sv *float32, sf *float32, e *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·mixBack512(SB), NOSPLIT, $0-88
+	MOVQ         n+0(FP), AX
+	MOVQ         du+8(FP), CX
+	MOVQ         dv+16(FP), DX
+	MOVQ         df+24(FP), BX
+	MOVQ         de+32(FP), SI
+	MOVQ         dout+40(FP), DI
+	MOVQ         u+48(FP), R8
+	MOVQ         v+56(FP), R9
+	MOVQ         sv+64(FP), R10
+	MOVQ         sf+72(FP), R11
+	MOVQ         e+80(FP), R12
+	VBROADCASTSS float42b30000<>+0(SB), Z0
+	VBROADCASTSS floatc2d10000<>+0(SB), Z1
+	VBROADCASTSS float3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float3f318000<>+0(SB), Z3
+	VBROADCASTSS floatb95e8083<>+0(SB), Z4
+	VBROADCASTSS float3f800000<>+0(SB), Z5
+	VBROADCASTSS float39506967<>+0(SB), Z6
+	VBROADCASTSS float3ab743ce<>+0(SB), Z7
+	VBROADCASTSS float3c088908<>+0(SB), Z8
+	VBROADCASTSS float3d2aa9c1<>+0(SB), Z9
+	VBROADCASTSS float3e2aaaaa<>+0(SB), Z10
+	VBROADCASTSS float3f000000<>+0(SB), Z11
+	SUBQ         $+16, AX
+	JL           mixBack512_tail
+
+mixBack512_next:
+	VMOVUPS      (DI), Z12
+	VMOVUPS      (R10), Z13
+	VMULPS       Z12, Z13, Z13
+	VMOVUPS      Z13, (CX)
+	VMOVUPS      (R11), Z13
+	VMULPS       Z12, Z13, Z16
+	VMOVUPS      Z16, (SI)
+	VMOVUPS      Z5, Z17
+	VSUBPS       Z13, Z17, Z17
+	VMULPS       Z17, Z16, Z16
+	VMOVUPS      (R12), Z13
+	VMULPS       Z13, Z16, Z16
+	VMOVUPS      Z16, (BX)
+	VMOVUPS      (R9), Z13
+	VMOVUPS      (R8), Z16
+	VMULPS       Z16, Z12, Z12
+	VPXORD       Z14, Z14, Z14
+	VSUBPS       Z13, Z14, Z14
+	VMINPS       Z14, Z0, Z14
+	VMAXPS       Z14, Z1, Z14
+	VMULPS       Z2, Z14, Z16
+	VRNDSCALEPS  $0x08, Z16, Z16
+	VFNMADD231PS Z3, Z16, Z14
+	VFNMADD231PS Z4, Z16, Z14
+	VMOVUPS      Z6, Z17
+	VFMADD213PS  Z7, Z14, Z17
+	VFMADD213PS  Z8, Z14, Z17
+	VFMADD213PS  Z9, Z14, Z17
+	VFMADD213PS  Z10, Z14, Z17
+	VFMADD213PS  Z11, Z14, Z17
+	VMULPS       Z14, Z14, Z18
+	VADDPS       Z5, Z14, Z14
+	VFMADD213PS  Z14, Z18, Z17
+	VSCALEFPS    Z16, Z17, Z17
+	VADDPS       Z5, Z17, Z17
+	VMOVUPS      Z5, Z16
+	VDIVPS       Z17, Z16, Z16
+	VMULPS       Z16, Z12, Z12
+	VMOVUPS      Z5, Z17
+	VSUBPS       Z16, Z17, Z17
+	VMULPS       Z13, Z17, Z17
+	VADDPS       Z5, Z17, Z17
+	VMULPS       Z17, Z12, Z12
+	VMOVUPS      Z12, (DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	SUBQ         $+16, AX
+	JGE          mixBack512_next
+
+mixBack512_tail:
+	ADDQ         $+16, AX
+	JZ           mixBack512_done
+	MOVL         $-1, R13
+	BZHIL        AX, R13, R13
+	KMOVW        R13, K1
+	VMOVUPS.Z    (DI), K1, Z12
+	VMOVUPS.Z    (R10), K1, Z13
+	VMULPS       Z12, Z13, Z13
+	VMOVUPS      Z13, K1, (CX)
+	VMOVUPS.Z    (R11), K1, Z13
+	VMULPS       Z12, Z13, Z14
+	VMOVUPS      Z14, K1, (SI)
+	VMOVUPS      Z5, Z16
+	VSUBPS       Z13, Z16, Z16
+	VMULPS       Z16, Z14, Z14
+	VMOVUPS.Z    (R12), K1, Z13
+	VMULPS       Z13, Z14, Z14
+	VMOVUPS      Z14, K1, (BX)
+	VMOVUPS.Z    (R9), K1, Z13
+	VMOVUPS.Z    (R8), K1, Z14
+	VMULPS       Z14, Z12, Z12
+	VPXORD       Z15, Z15, Z15
+	VSUBPS       Z13, Z15, Z15
+	VMINPS       Z15, Z0, Z15
+	VMAXPS       Z15, Z1, Z15
+	VMULPS       Z2, Z15, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z3, Z0, Z15
+	VFNMADD231PS Z4, Z0, Z15
+	VMOVUPS      Z6, Z1
+	VFMADD213PS  Z7, Z15, Z1
+	VFMADD213PS  Z8, Z15, Z1
+	VFMADD213PS  Z9, Z15, Z1
+	VFMADD213PS  Z10, Z15, Z1
+	VFMADD213PS  Z11, Z15, Z1
+	VMULPS       Z15, Z15, Z2
+	VADDPS       Z5, Z15, Z15
+	VFMADD213PS  Z15, Z2, Z1
+	VSCALEFPS    Z0, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VMOVUPS      Z5, Z0
+	VDIVPS       Z1, Z0, Z0
+	VMULPS       Z0, Z12, Z12
+	VMOVUPS      Z5, Z1
+	VSUBPS       Z0, Z1, Z1
+	VMULPS       Z13, Z1, Z1
+	VADDPS       Z5, Z1, Z1
+	VMULPS       Z1, Z12, Z12
+	VMOVUPS      Z12, K1, (DX)
+
+mixBack512_done:
+	VZEROUPPER
+	RET
+
+// func blendBack512(n int, da *float32, db *float32, dw *float32, dy *float32, a *float32, b *float32, w *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blendBack512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ da+8(FP), CX
+	MOVQ db+16(FP), DX
+	MOVQ dw+24(FP), BX
+	MOVQ dy+32(FP), SI
+	MOVQ a+40(FP), DI
+	MOVQ b+48(FP), R8
+	MOVQ w+56(FP), R9
+	SUBQ $+32, AX
+	JL   blendBack512_one
+
+blendBack512_many:
+	VMOVUPS     (SI), Z0
+	VMOVUPS     (R9), Z1
+	VMULPS      Z1, Z0, Z1
+	VMOVUPS     (DX), Z2
+	VADDPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (DX)
+	VMOVUPS     (CX), Z2
+	VADDPS      Z0, Z2, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (CX)
+	VMOVUPS     (R8), Z1
+	VMOVUPS     (DI), Z2
+	VSUBPS      Z2, Z1, Z1
+	VMOVUPS     (BX), Z2
+	VFMADD231PS Z1, Z0, Z2
+	VMOVUPS     Z2, (BX)
+	VMOVUPS     64(SI), Z0
+	VMOVUPS     64(R9), Z1
+	VMULPS      Z1, Z0, Z1
+	VMOVUPS     64(DX), Z2
+	VADDPS      Z1, Z2, Z2
+	VMOVUPS     Z2, 64(DX)
+	VMOVUPS     64(CX), Z2
+	VADDPS      Z0, Z2, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS     Z2, 64(CX)
+	VMOVUPS     64(R8), Z1
+	VMOVUPS     64(DI), Z2
+	VSUBPS      Z2, Z1, Z1
+	VMOVUPS     64(BX), Z2
+	VFMADD231PS Z1, Z0, Z2
+	VMOVUPS     Z2, 64(BX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $+128, SI
+	ADDQ        $+128, DI
+	ADDQ        $+128, R8
+	ADDQ        $+128, R9
+	SUBQ        $+32, AX
+	JGE         blendBack512_many
+
+blendBack512_one:
+	ADDQ $+16, AX
+	JL   blendBack512_tail
+
+blendBack512_next:
+	VMOVUPS     (SI), Z0
+	VMOVUPS     (R9), Z1
+	VMULPS      Z1, Z0, Z1
+	VMOVUPS     (DX), Z2
+	VADDPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (DX)
+	VMOVUPS     (CX), Z2
+	VADDPS      Z0, Z2, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (CX)
+	VMOVUPS     (R8), Z1
+	VMOVUPS     (DI), Z2
+	VSUBPS      Z2, Z1, Z1
+	VMOVUPS     (BX), Z2
+	VFMADD231PS Z1, Z0, Z2
+	VMOVUPS     Z2, (BX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, AX
+	JGE         blendBack512_next
+
+blendBack512_tail:
+	ADDQ        $+16, AX
+	JZ          blendBack512_done
+	MOVL        $-1, R10
+	BZHIL       AX, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (SI), K1, Z0
+	VMOVUPS.Z   (R9), K1, Z1
+	VMULPS      Z1, Z0, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VADDPS      Z1, Z2, Z2
+	VMOVUPS     Z2, K1, (DX)
+	VMOVUPS.Z   (CX), K1, Z2
+	VADDPS      Z0, Z2, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVUPS     Z2, K1, (CX)
+	VMOVUPS.Z   (R8), K1, Z1
+	VMOVUPS.Z   (DI), K1, Z2
+	VSUBPS      Z2, Z1, Z1
+	VMOVUPS.Z   (BX), K1, Z2
+	VFMADD231PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (BX)
+
+blendBack512_done:
+	VZEROUPPER
+	RET
+
+// func normBack512(n int, dx *float32, dgain *float32, dy *float32, x *float32, gain *float32, r float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·normBack512(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), AX
+	MOVQ         dgain+16(FP), CX
+	MOVQ         dy+24(FP), DX
+	MOVQ         x+32(FP), BX
+	MOVQ         gain+40(FP), SI
+	MOVSS        r+48(FP), X0
+	VBROADCASTSS X0, Z0
+	VPXORD       Z1, Z1, Z1
+	SUBQ         $+32, AX
+	JL           normBack512_a_one
+
+normBack512_a_many:
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VMULPS      Z3, Z2, Z4
+	VMOVUPS     (CX), Z5
+	VFMADD231PS Z4, Z0, Z5
+	VMOVUPS     Z5, (CX)
+	VMOVUPS     (SI), Z4
+	VMULPS      Z4, Z2, Z2
+	VMOVUPS     Z2, (DX)
+	VFMADD231PS Z3, Z2, Z1
+	VMOVUPS     64(DX), Z2
+	VMOVUPS     64(BX), Z3
+	VMULPS      Z3, Z2, Z4
+	VMOVUPS     64(CX), Z5
+	VFMADD231PS Z4, Z0, Z5
+	VMOVUPS     Z5, 64(CX)
+	VMOVUPS     64(SI), Z4
+	VMULPS      Z4, Z2, Z2
+	VMOVUPS     Z2, 64(DX)
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $+128, SI
+	SUBQ        $+32, AX
+	JGE         normBack512_a_many
+
+normBack512_a_one:
+	ADDQ $+16, AX
+	JL   normBack512_a_tail
+
+normBack512_a_next:
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VMULPS      Z3, Z2, Z4
+	VMOVUPS     (CX), Z5
+	VFMADD231PS Z4, Z0, Z5
+	VMOVUPS     Z5, (CX)
+	VMOVUPS     (SI), Z4
+	VMULPS      Z4, Z2, Z2
+	VMOVUPS     Z2, (DX)
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	SUBQ        $+16, AX
+	JGE         normBack512_a_next
+
+normBack512_a_tail:
+	ADDQ        $+16, AX
+	JZ          normBack512_a_done
+	MOVL        $-1, DI
+	BZHIL       AX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (DX), K1, Z2
+	VMOVUPS.Z   (BX), K1, Z3
+	VMULPS      Z3, Z2, Z4
+	VMOVUPS.Z   (CX), K1, Z5
+	VFMADD231PS Z4, Z0, Z5
+	VMOVUPS     Z5, K1, (CX)
+	VMOVUPS.Z   (SI), K1, Z4
+	VMULPS      Z4, Z2, Z2
+	VMOVUPS     Z2, K1, (DX)
+	VFMADD231PS Z3, Z2, Z1
+
+normBack512_a_done:
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y2, Y1, Y2
+	VEXTRACTF128  $0x01, Y2, X1
+	VADDPS        X1, X2, X1
+	VHADDPS       X1, X1, X1
+	VHADDPS       X1, X1, X1
+	MOVQ          n+0(FP), AX
+	VXORPS        X2, X2, X2
+	VCVTSI2SSQ    AX, X2, X2
+	VDIVSS        X2, X1, X1
+	VMULSS        X0, X1, X1
+	VMULSS        X0, X1, X1
+	VMULSS        X0, X1, X1
+	VBROADCASTSS  X1, Z1
+	MOVQ          dx+8(FP), CX
+	MOVQ          dy+24(FP), DX
+	MOVQ          x+32(FP), BX
+	SUBQ          $+32, AX
+	JL            normBack512_b_one
+
+normBack512_b_many:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS      (BX), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      64(CX), Z2
+	VMOVUPS      64(DX), Z3
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS      64(BX), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VMOVUPS      Z2, 64(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $+32, AX
+	JGE          normBack512_b_many
+
+normBack512_b_one:
+	ADDQ $+16, AX
+	JL   normBack512_b_tail
+
+normBack512_b_next:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS      (BX), Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VMOVUPS      Z2, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, AX
+	JGE          normBack512_b_next
+
+normBack512_b_tail:
+	ADDQ         $+16, AX
+	JZ           normBack512_b_done
+	MOVL         $-1, SI
+	BZHIL        AX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (CX), K1, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z3, Z0, Z2
+	VMOVUPS.Z    (BX), K1, Z0
+	VFNMADD231PS Z0, Z1, Z2
+	VMOVUPS      Z2, K1, (CX)
+
+normBack512_b_done:
+	VZEROUPPER
+	RET
+
+// func normBlocksBack512(blocks int, dc int, dx *float32, dy *float32, x *float32, inv *float32)
+// Requires: AVX, AVX512F
+TEXT ·normBlocksBack512(SB), NOSPLIT, $0-48
+	MOVQ       blocks+0(FP), AX
+	MOVQ       dc+8(FP), CX
+	MOVQ       dx+16(FP), DX
+	MOVQ       dy+24(FP), BX
+	MOVQ       x+32(FP), SI
+	MOVQ       inv+40(FP), DI
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ CX, X0, X0
+
+normBlocksBack512_block:
+	MOVQ   CX, R8
+	MOVQ   SI, R9
+	MOVQ   BX, R10
+	VPXORD Z1, Z1, Z1
+
+normBlocksBack512_sum:
+	VMOVUPS       (R9), Z2
+	VFMADD231PS   (R10), Z2, Z1
+	ADDQ          $+64, R9
+	ADDQ          $+64, R10
+	SUBQ          $+16, R8
+	JNZ           normBlocksBack512_sum
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y2, Y1, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPS        X3, X2, X3
+	VHADDPS       X3, X3, X3
+	VHADDPS       X3, X3, X3
+	VDIVSS        X0, X3, X3
+	VMULSS        (DI), X3, X3
+	VMULSS        (DI), X3, X3
+	VMULSS        (DI), X3, X3
+	VBROADCASTSS  X3, Z2
+	VBROADCASTSS  (DI), Z3
+	ADDQ          $+4, DI
+	MOVQ          CX, R8
+
+normBlocksBack512_back:
+	VMULPS       (BX), Z3, Z4
+	VFNMADD231PS (SI), Z2, Z4
+	VMOVUPS      Z4, (DX)
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $+16, R8
+	JNZ          normBlocksBack512_back
+	DECQ         AX
+	JNZ          normBlocksBack512_block
 	VZEROUPPER
 	RET
 

@@ -60,6 +60,11 @@ func main() {
 		s.swiglu()
 		s.blocksHalf()
 		s.normBlocks()
+		s.swigluBack()
+		s.mixBack()
+		s.blendBack()
+		s.normBack()
+		s.normBlocksBack()
 		s.burn()
 		s.sweep()
 	}

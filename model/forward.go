@@ -328,13 +328,9 @@ func (m *Model) compute(t *Tape, r *Routes, weights kernel.Matrix, neurons int, 
 			p := int(r.Tok[from])
 			w13.Times(act, d, y[p*d:(p+1)*d], next13)
 			kernel.SwiGLU(hid, act, neurons)
-			gated := fit(t.scatter, neurons)
-			t.scatter = gated
-			g := r.Gate[r.Ref[from]]
-			for j, v := range hid {
-				gated[j] = g * v
-			}
-			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, gated, next2)
+			t.gated = fit(t.gated, neurons)
+			kernel.ScaleTo(t.gated, r.Gate[r.Ref[from]], hid)
+			w2.AddTransposed(t.branch[p*d:(p+1)*d], d, t.gated, next2)
 			continue
 		}
 		if rows < t.N || !whole {

@@ -89,16 +89,16 @@ func gemmNT256x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 func gemmNT256x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemv256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+func gemv256(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvT256(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvHalf256(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvTHalf256(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
 func widen256(n int, src *uint16, dst *float32)
@@ -203,16 +203,16 @@ func gemmNT512x2(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *flo
 func gemmNT512x3(n4 int, k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, ahead uintptr)
 
 //go:noescape
-func gemv512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+func gemv512(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvT512(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvHalf512(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
-func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+func gemvTHalf512(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 
 //go:noescape
 func widen512(n int, src *uint16, dst *float32)

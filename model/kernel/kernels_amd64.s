@@ -3343,27 +3343,29 @@ gemmNT256x3_store:
 	VZEROUPPER
 	RET
 
-// func gemv256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemv256(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemv256(SB), NOSPLIT, $0-56
+TEXT ·gemv256(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  y+40(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  y+56(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemv256_rows:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   n+8(FP), R10
-	MOVQ   x+32(FP), R11
+	MOVQ   n+24(FP), R10
+	MOVQ   x+48(FP), R11
 	MOVQ   CX, R12
 	SUBQ   $+16, R10
 	JL     gemv256_one
@@ -3384,16 +3386,16 @@ gemv256_fetched:
 	VMOVUPS     32(R12), Y7
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y7, Y5, Y0
-	VMOVUPS     (R12)(SI*1), Y6
-	VMOVUPS     32(R12)(SI*1), Y7
-	VFMADD231PS Y6, Y4, Y1
-	VFMADD231PS Y7, Y5, Y1
-	VMOVUPS     (R12)(SI*2), Y6
-	VMOVUPS     32(R12)(SI*2), Y7
-	VFMADD231PS Y6, Y4, Y2
-	VFMADD231PS Y7, Y5, Y2
 	VMOVUPS     (R12)(DI*1), Y6
 	VMOVUPS     32(R12)(DI*1), Y7
+	VFMADD231PS Y6, Y4, Y1
+	VFMADD231PS Y7, Y5, Y1
+	VMOVUPS     (R12)(DI*2), Y6
+	VMOVUPS     32(R12)(DI*2), Y7
+	VFMADD231PS Y6, Y4, Y2
+	VFMADD231PS Y7, Y5, Y2
+	VMOVUPS     (R12)(SI*1), Y6
+	VMOVUPS     32(R12)(SI*1), Y7
 	VFMADD231PS Y6, Y4, Y3
 	VFMADD231PS Y7, Y5, Y3
 	ADDQ        $+64, R11
@@ -3407,11 +3409,11 @@ gemv256_one:
 	VMOVUPS     (R11), Y4
 	VMOVUPS     (R12), Y5
 	VFMADD231PS Y5, Y4, Y0
-	VMOVUPS     (R12)(SI*1), Y5
-	VFMADD231PS Y5, Y4, Y1
-	VMOVUPS     (R12)(SI*2), Y5
-	VFMADD231PS Y5, Y4, Y2
 	VMOVUPS     (R12)(DI*1), Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMOVUPS     (R12)(DI*2), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMOVUPS     (R12)(SI*1), Y5
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+32, R11
 	ADDQ        $+32, R12
@@ -3426,11 +3428,11 @@ gemv256_tail:
 	VMASKMOVPS  (R11), Y4, Y5
 	VMASKMOVPS  (R12), Y4, Y6
 	VFMADD231PS Y6, Y5, Y0
-	VMASKMOVPS  (R12)(SI*1), Y4, Y6
+	VMASKMOVPS  (R12)(DI*1), Y4, Y6
 	VFMADD231PS Y6, Y5, Y1
-	VMASKMOVPS  (R12)(SI*2), Y4, Y6
+	VMASKMOVPS  (R12)(DI*2), Y4, Y6
 	VFMADD231PS Y6, Y5, Y2
-	VMASKMOVPS  (R12)(DI*1), Y4, Y4
+	VMASKMOVPS  (R12)(SI*1), Y4, Y4
 	VFMADD231PS Y4, Y5, Y3
 
 gemv256_done:
@@ -3440,38 +3442,42 @@ gemv256_done:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VEXTRACTPS   $0x00, X1, (DX)
-	VEXTRACTPS   $0x01, X1, (DX)(R8*1)
-	VEXTRACTPS   $0x02, X1, (DX)(R8*2)
-	VEXTRACTPS   $0x03, X1, (DX)(R9*1)
-	ADDQ         $+4, DX
-	MOVQ         ldw+24(FP), R10
-	ADDQ         R10, CX
+	VEXTRACTPS   $0x01, X1, (DX)(R9*1)
+	VEXTRACTPS   $0x02, X1, (DX)(R9*2)
+	VEXTRACTPS   $0x03, X1, (DX)(R8*1)
+	MOVQ         step+16(FP), R10
+	MOVQ         ldw+40(FP), R11
+	LEAQ         (DX)(R10*4), DX
+	IMULQ        R10, R11
+	ADDQ         R11, CX
 	DECQ         AX
 	JNZ          gemv256_rows
 	VZEROUPPER
 	RET
 
-// func gemvT256(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvT256(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemvT256(SB), NOSPLIT, $0-56
+TEXT ·gemvT256(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  x+32(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  x+48(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemvT256_rows:
 	VBROADCASTSS (DX), Y0
-	VBROADCASTSS (DX)(R8*1), Y1
-	VBROADCASTSS (DX)(R8*2), Y2
-	VBROADCASTSS (DX)(R9*1), Y3
-	MOVQ         n+8(FP), R10
-	MOVQ         y+40(FP), R11
+	VBROADCASTSS (DX)(R9*1), Y1
+	VBROADCASTSS (DX)(R9*2), Y2
+	VBROADCASTSS (DX)(R8*1), Y3
+	MOVQ         n+24(FP), R10
+	MOVQ         y+56(FP), R11
 	MOVQ         CX, R12
 	SUBQ         $+16, R10
 	JL           gemvT256_one
@@ -3492,16 +3498,16 @@ gemvT256_fetched:
 	VMOVUPS     32(R12), Y7
 	VFMADD231PS Y6, Y0, Y4
 	VFMADD231PS Y7, Y0, Y5
-	VMOVUPS     (R12)(SI*1), Y6
-	VMOVUPS     32(R12)(SI*1), Y7
-	VFMADD231PS Y6, Y1, Y4
-	VFMADD231PS Y7, Y1, Y5
-	VMOVUPS     (R12)(SI*2), Y6
-	VMOVUPS     32(R12)(SI*2), Y7
-	VFMADD231PS Y6, Y2, Y4
-	VFMADD231PS Y7, Y2, Y5
 	VMOVUPS     (R12)(DI*1), Y6
 	VMOVUPS     32(R12)(DI*1), Y7
+	VFMADD231PS Y6, Y1, Y4
+	VFMADD231PS Y7, Y1, Y5
+	VMOVUPS     (R12)(DI*2), Y6
+	VMOVUPS     32(R12)(DI*2), Y7
+	VFMADD231PS Y6, Y2, Y4
+	VFMADD231PS Y7, Y2, Y5
+	VMOVUPS     (R12)(SI*1), Y6
+	VMOVUPS     32(R12)(SI*1), Y7
 	VFMADD231PS Y6, Y3, Y4
 	VFMADD231PS Y7, Y3, Y5
 	VMOVUPS     Y4, (R11)
@@ -3517,11 +3523,11 @@ gemvT256_one:
 	VMOVUPS     (R11), Y4
 	VMOVUPS     (R12), Y5
 	VFMADD231PS Y5, Y0, Y4
-	VMOVUPS     (R12)(SI*1), Y5
-	VFMADD231PS Y5, Y1, Y4
-	VMOVUPS     (R12)(SI*2), Y5
-	VFMADD231PS Y5, Y2, Y4
 	VMOVUPS     (R12)(DI*1), Y5
+	VFMADD231PS Y5, Y1, Y4
+	VMOVUPS     (R12)(DI*2), Y5
+	VFMADD231PS Y5, Y2, Y4
+	VMOVUPS     (R12)(SI*1), Y5
 	VFMADD231PS Y5, Y3, Y4
 	VMOVUPS     Y4, (R11)
 	ADDQ        $+32, R11
@@ -3537,44 +3543,48 @@ gemvT256_tail:
 	VMASKMOVPS  (R11), Y4, Y5
 	VMASKMOVPS  (R12), Y4, Y6
 	VFMADD231PS Y6, Y0, Y5
-	VMASKMOVPS  (R12)(SI*1), Y4, Y0
-	VFMADD231PS Y0, Y1, Y5
-	VMASKMOVPS  (R12)(SI*2), Y4, Y0
-	VFMADD231PS Y0, Y2, Y5
 	VMASKMOVPS  (R12)(DI*1), Y4, Y0
+	VFMADD231PS Y0, Y1, Y5
+	VMASKMOVPS  (R12)(DI*2), Y4, Y0
+	VFMADD231PS Y0, Y2, Y5
+	VMASKMOVPS  (R12)(SI*1), Y4, Y0
 	VFMADD231PS Y0, Y3, Y5
 	VMASKMOVPS  Y5, Y4, (R11)
 
 gemvT256_done:
-	ADDQ $+4, DX
-	MOVQ ldw+24(FP), R10
-	ADDQ R10, CX
-	DECQ AX
-	JNZ  gemvT256_rows
+	MOVQ  step+16(FP), R10
+	MOVQ  ldw+40(FP), R11
+	LEAQ  (DX)(R10*4), DX
+	IMULQ R10, R11
+	ADDQ  R11, CX
+	DECQ  AX
+	JNZ   gemvT256_rows
 	VZEROUPPER
 	RET
 
-// func gemvHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvHalf256(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemvHalf256(SB), NOSPLIT, $0-56
+TEXT ·gemvHalf256(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  y+40(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  y+56(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemvHalf256_rows:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   n+8(FP), R10
-	MOVQ   x+32(FP), R11
+	MOVQ   n+24(FP), R10
+	MOVQ   x+48(FP), R11
 	MOVQ   CX, R12
 	SUBQ   $+16, R10
 	JL     gemvHalf256_one
@@ -3595,21 +3605,21 @@ gemvHalf256_fetched:
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y7, Y5, Y0
-	VPMOVZXWD   (R12)(SI*1), Y6
-	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R12)(SI*1), Y7
-	VPSLLD      $0x10, Y7, Y7
-	VFMADD231PS Y6, Y4, Y1
-	VFMADD231PS Y7, Y5, Y1
-	VPMOVZXWD   (R12)(SI*2), Y6
-	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R12)(SI*2), Y7
-	VPSLLD      $0x10, Y7, Y7
-	VFMADD231PS Y6, Y4, Y2
-	VFMADD231PS Y7, Y5, Y2
 	VPMOVZXWD   (R12)(DI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
 	VPMOVZXWD   16(R12)(DI*1), Y7
+	VPSLLD      $0x10, Y7, Y7
+	VFMADD231PS Y6, Y4, Y1
+	VFMADD231PS Y7, Y5, Y1
+	VPMOVZXWD   (R12)(DI*2), Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPMOVZXWD   16(R12)(DI*2), Y7
+	VPSLLD      $0x10, Y7, Y7
+	VFMADD231PS Y6, Y4, Y2
+	VFMADD231PS Y7, Y5, Y2
+	VPMOVZXWD   (R12)(SI*1), Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPMOVZXWD   16(R12)(SI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y4, Y3
 	VFMADD231PS Y7, Y5, Y3
@@ -3625,13 +3635,13 @@ gemvHalf256_one:
 	VPMOVZXWD   (R12), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y0
-	VPMOVZXWD   (R12)(SI*1), Y5
+	VPMOVZXWD   (R12)(DI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y1
-	VPMOVZXWD   (R12)(SI*2), Y5
+	VPMOVZXWD   (R12)(DI*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y2
-	VPMOVZXWD   (R12)(DI*1), Y5
+	VPMOVZXWD   (R12)(SI*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y4, Y3
 	ADDQ        $+32, R11
@@ -3649,38 +3659,42 @@ gemvHalf256_done:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VEXTRACTPS   $0x00, X1, (DX)
-	VEXTRACTPS   $0x01, X1, (DX)(R8*1)
-	VEXTRACTPS   $0x02, X1, (DX)(R8*2)
-	VEXTRACTPS   $0x03, X1, (DX)(R9*1)
-	ADDQ         $+4, DX
-	MOVQ         ldw+24(FP), R10
-	ADDQ         R10, CX
+	VEXTRACTPS   $0x01, X1, (DX)(R9*1)
+	VEXTRACTPS   $0x02, X1, (DX)(R9*2)
+	VEXTRACTPS   $0x03, X1, (DX)(R8*1)
+	MOVQ         step+16(FP), R10
+	MOVQ         ldw+40(FP), R11
+	LEAQ         (DX)(R10*4), DX
+	IMULQ        R10, R11
+	ADDQ         R11, CX
 	DECQ         AX
 	JNZ          gemvHalf256_rows
 	VZEROUPPER
 	RET
 
-// func gemvTHalf256(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvTHalf256(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemvTHalf256(SB), NOSPLIT, $0-56
+TEXT ·gemvTHalf256(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  x+32(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  x+48(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemvTHalf256_rows:
 	VBROADCASTSS (DX), Y0
-	VBROADCASTSS (DX)(R8*1), Y1
-	VBROADCASTSS (DX)(R8*2), Y2
-	VBROADCASTSS (DX)(R9*1), Y3
-	MOVQ         n+8(FP), R10
-	MOVQ         y+40(FP), R11
+	VBROADCASTSS (DX)(R9*1), Y1
+	VBROADCASTSS (DX)(R9*2), Y2
+	VBROADCASTSS (DX)(R8*1), Y3
+	MOVQ         n+24(FP), R10
+	MOVQ         y+56(FP), R11
 	MOVQ         CX, R12
 	SUBQ         $+16, R10
 	JL           gemvTHalf256_one
@@ -3701,21 +3715,21 @@ gemvTHalf256_fetched:
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y0, Y4
 	VFMADD231PS Y7, Y0, Y5
-	VPMOVZXWD   (R12)(SI*1), Y6
-	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R12)(SI*1), Y7
-	VPSLLD      $0x10, Y7, Y7
-	VFMADD231PS Y6, Y1, Y4
-	VFMADD231PS Y7, Y1, Y5
-	VPMOVZXWD   (R12)(SI*2), Y6
-	VPSLLD      $0x10, Y6, Y6
-	VPMOVZXWD   16(R12)(SI*2), Y7
-	VPSLLD      $0x10, Y7, Y7
-	VFMADD231PS Y6, Y2, Y4
-	VFMADD231PS Y7, Y2, Y5
 	VPMOVZXWD   (R12)(DI*1), Y6
 	VPSLLD      $0x10, Y6, Y6
 	VPMOVZXWD   16(R12)(DI*1), Y7
+	VPSLLD      $0x10, Y7, Y7
+	VFMADD231PS Y6, Y1, Y4
+	VFMADD231PS Y7, Y1, Y5
+	VPMOVZXWD   (R12)(DI*2), Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPMOVZXWD   16(R12)(DI*2), Y7
+	VPSLLD      $0x10, Y7, Y7
+	VFMADD231PS Y6, Y2, Y4
+	VFMADD231PS Y7, Y2, Y5
+	VPMOVZXWD   (R12)(SI*1), Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPMOVZXWD   16(R12)(SI*1), Y7
 	VPSLLD      $0x10, Y7, Y7
 	VFMADD231PS Y6, Y3, Y4
 	VFMADD231PS Y7, Y3, Y5
@@ -3733,13 +3747,13 @@ gemvTHalf256_one:
 	VPMOVZXWD   (R12), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y5, Y0, Y4
-	VPMOVZXWD   (R12)(SI*1), Y0
+	VPMOVZXWD   (R12)(DI*1), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y1, Y4
-	VPMOVZXWD   (R12)(SI*2), Y0
+	VPMOVZXWD   (R12)(DI*2), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y2, Y4
-	VPMOVZXWD   (R12)(DI*1), Y0
+	VPMOVZXWD   (R12)(SI*1), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VFMADD231PS Y0, Y3, Y4
 	VMOVUPS     Y4, (R11)
@@ -3752,11 +3766,13 @@ gemvTHalf256_tail:
 	JZ   gemvTHalf256_done
 
 gemvTHalf256_done:
-	ADDQ $+4, DX
-	MOVQ ldw+24(FP), R10
-	ADDQ R10, CX
-	DECQ AX
-	JNZ  gemvTHalf256_rows
+	MOVQ  step+16(FP), R10
+	MOVQ  ldw+40(FP), R11
+	LEAQ  (DX)(R10*4), DX
+	IMULQ R10, R11
+	ADDQ  R11, CX
+	DECQ  AX
+	JNZ   gemvTHalf256_rows
 	VZEROUPPER
 	RET
 
@@ -6878,19 +6894,21 @@ gemmNT512x3_store:
 	VZEROUPPER
 	RET
 
-// func gemv512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemv512(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·gemv512(SB), NOSPLIT, $0-56
+TEXT ·gemv512(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  y+40(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  y+56(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemv512_rows:
 	VPXORD Z0, Z0, Z0
@@ -6901,8 +6919,8 @@ gemv512_rows:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z3, Z3, Z3
 	VPXORD Z7, Z7, Z7
-	MOVQ   n+8(FP), R10
-	MOVQ   x+32(FP), R11
+	MOVQ   n+24(FP), R10
+	MOVQ   x+48(FP), R11
 	MOVQ   CX, R12
 	SUBQ   $+32, R10
 	JL     gemv512_one
@@ -6927,16 +6945,16 @@ gemv512_fetched:
 	VMOVUPS     64(R12), Z11
 	VFMADD231PS Z10, Z8, Z0
 	VFMADD231PS Z11, Z9, Z4
-	VMOVUPS     (R12)(SI*1), Z10
-	VMOVUPS     64(R12)(SI*1), Z11
-	VFMADD231PS Z10, Z8, Z1
-	VFMADD231PS Z11, Z9, Z5
-	VMOVUPS     (R12)(SI*2), Z10
-	VMOVUPS     64(R12)(SI*2), Z11
-	VFMADD231PS Z10, Z8, Z2
-	VFMADD231PS Z11, Z9, Z6
 	VMOVUPS     (R12)(DI*1), Z10
 	VMOVUPS     64(R12)(DI*1), Z11
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z11, Z9, Z5
+	VMOVUPS     (R12)(DI*2), Z10
+	VMOVUPS     64(R12)(DI*2), Z11
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z11, Z9, Z6
+	VMOVUPS     (R12)(SI*1), Z10
+	VMOVUPS     64(R12)(SI*1), Z11
 	VFMADD231PS Z10, Z8, Z3
 	VFMADD231PS Z11, Z9, Z7
 	ADDQ        $+128, R11
@@ -6950,11 +6968,11 @@ gemv512_one:
 	VMOVUPS     (R11), Z8
 	VMOVUPS     (R12), Z9
 	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS     (R12)(SI*1), Z9
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS     (R12)(SI*2), Z9
-	VFMADD231PS Z9, Z8, Z2
 	VMOVUPS     (R12)(DI*1), Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     (R12)(DI*2), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (R12)(SI*1), Z9
 	VFMADD231PS Z9, Z8, Z3
 	ADDQ        $+64, R11
 	ADDQ        $+64, R12
@@ -6969,11 +6987,11 @@ gemv512_tail:
 	VMOVUPS.Z   (R11), K1, Z8
 	VMOVUPS.Z   (R12), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS.Z   (R12)(SI*1), K1, Z9
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS.Z   (R12)(SI*2), K1, Z9
-	VFMADD231PS Z9, Z8, Z2
 	VMOVUPS.Z   (R12)(DI*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS.Z   (R12)(DI*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (R12)(SI*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z3
 
 gemv512_done:
@@ -6995,38 +7013,42 @@ gemv512_done:
 	VEXTRACTF128  $0x01, Y0, X8
 	VADDPS        X8, X0, X8
 	VEXTRACTPS    $0x00, X8, (DX)
-	VEXTRACTPS    $0x01, X8, (DX)(R8*1)
-	VEXTRACTPS    $0x02, X8, (DX)(R8*2)
-	VEXTRACTPS    $0x03, X8, (DX)(R9*1)
-	ADDQ          $+4, DX
-	MOVQ          ldw+24(FP), R10
-	ADDQ          R10, CX
+	VEXTRACTPS    $0x01, X8, (DX)(R9*1)
+	VEXTRACTPS    $0x02, X8, (DX)(R9*2)
+	VEXTRACTPS    $0x03, X8, (DX)(R8*1)
+	MOVQ          step+16(FP), R10
+	MOVQ          ldw+40(FP), R11
+	LEAQ          (DX)(R10*4), DX
+	IMULQ         R10, R11
+	ADDQ          R11, CX
 	DECQ          AX
 	JNZ           gemv512_rows
 	VZEROUPPER
 	RET
 
-// func gemvT512(rows4 int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvT512(rows4 int, apart int, step int, n int, w *float32, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·gemvT512(SB), NOSPLIT, $0-56
+TEXT ·gemvT512(SB), NOSPLIT, $0-72
 	MOVQ  rows4+0(FP), AX
-	MOVQ  w+16(FP), CX
-	MOVQ  x+32(FP), DX
-	MOVQ  ahead+48(FP), BX
-	MOVQ  ldw+24(FP), SI
-	IMULQ AX, SI
-	LEAQ  (SI)(SI*2), DI
-	MOVQ  $+4, R8
-	IMULQ AX, R8
-	LEAQ  (R8)(R8*2), R9
+	MOVQ  w+32(FP), CX
+	MOVQ  x+48(FP), DX
+	MOVQ  ahead+64(FP), BX
+	MOVQ  apart+8(FP), SI
+	MOVQ  ldw+40(FP), DI
+	IMULQ SI, DI
+	LEAQ  (DI)(DI*2), SI
+	MOVQ  apart+8(FP), R8
+	MOVQ  $+4, R9
+	IMULQ R8, R9
+	LEAQ  (R9)(R9*2), R8
 
 gemvT512_rows:
 	VBROADCASTSS (DX), Z0
-	VBROADCASTSS (DX)(R8*1), Z1
-	VBROADCASTSS (DX)(R8*2), Z2
-	VBROADCASTSS (DX)(R9*1), Z3
-	MOVQ         n+8(FP), R10
-	MOVQ         y+40(FP), R11
+	VBROADCASTSS (DX)(R9*1), Z1
+	VBROADCASTSS (DX)(R9*2), Z2
+	VBROADCASTSS (DX)(R8*1), Z3
+	MOVQ         n+24(FP), R10
+	MOVQ         y+56(FP), R11
 	MOVQ         CX, R12
 	SUBQ         $+32, R10
 	JL           gemvT512_one
@@ -7051,16 +7073,16 @@ gemvT512_fetched:
 	VMOVUPS     64(R12), Z7
 	VFMADD231PS Z6, Z0, Z4
 	VFMADD231PS Z7, Z0, Z5
-	VMOVUPS     (R12)(SI*1), Z6
-	VMOVUPS     64(R12)(SI*1), Z7
-	VFMADD231PS Z6, Z1, Z4
-	VFMADD231PS Z7, Z1, Z5
-	VMOVUPS     (R12)(SI*2), Z6
-	VMOVUPS     64(R12)(SI*2), Z7
-	VFMADD231PS Z6, Z2, Z4
-	VFMADD231PS Z7, Z2, Z5
 	VMOVUPS     (R12)(DI*1), Z6
 	VMOVUPS     64(R12)(DI*1), Z7
+	VFMADD231PS Z6, Z1, Z4
+	VFMADD231PS Z7, Z1, Z5
+	VMOVUPS     (R12)(DI*2), Z6
+	VMOVUPS     64(R12)(DI*2), Z7
+	VFMADD231PS Z6, Z2, Z4
+	VFMADD231PS Z7, Z2, Z5
+	VMOVUPS     (R12)(SI*1), Z6
+	VMOVUPS     64(R12)(SI*1), Z7
 	VFMADD231PS Z6, Z3, Z4
 	VFMADD231PS Z7, Z3, Z5
 	VMOVUPS     Z4, (R11)
@@ -7076,11 +7098,11 @@ gemvT512_one:
 	VMOVUPS     (R11), Z4
 	VMOVUPS     (R12), Z5
 	VFMADD231PS Z5, Z0, Z4
-	VMOVUPS     (R12)(SI*1), Z5
-	VFMADD231PS Z5, Z1, Z4
-	VMOVUPS     (R12)(SI*2), Z5
-	VFMADD231PS Z5, Z2, Z4
 	VMOVUPS     (R12)(DI*1), Z5
+	VFMADD231PS Z5, Z1, Z4
+	VMOVUPS     (R12)(DI*2), Z5
+	VFMADD231PS Z5, Z2, Z4
+	VMOVUPS     (R12)(SI*1), Z5
 	VFMADD231PS Z5, Z3, Z4
 	VMOVUPS     Z4, (R11)
 	ADDQ        $+64, R11
@@ -7096,36 +7118,40 @@ gemvT512_tail:
 	VMOVUPS.Z   (R11), K1, Z4
 	VMOVUPS.Z   (R12), K1, Z5
 	VFMADD231PS Z5, Z0, Z4
-	VMOVUPS.Z   (R12)(SI*1), K1, Z0
-	VFMADD231PS Z0, Z1, Z4
-	VMOVUPS.Z   (R12)(SI*2), K1, Z0
-	VFMADD231PS Z0, Z2, Z4
 	VMOVUPS.Z   (R12)(DI*1), K1, Z0
+	VFMADD231PS Z0, Z1, Z4
+	VMOVUPS.Z   (R12)(DI*2), K1, Z0
+	VFMADD231PS Z0, Z2, Z4
+	VMOVUPS.Z   (R12)(SI*1), K1, Z0
 	VFMADD231PS Z0, Z3, Z4
 	VMOVUPS     Z4, K1, (R11)
 
 gemvT512_done:
-	ADDQ $+4, DX
-	MOVQ ldw+24(FP), R10
-	ADDQ R10, CX
-	DECQ AX
-	JNZ  gemvT512_rows
+	MOVQ  step+16(FP), R10
+	MOVQ  ldw+40(FP), R11
+	LEAQ  (DX)(R10*4), DX
+	IMULQ R10, R11
+	ADDQ  R11, CX
+	DECQ  AX
+	JNZ   gemvT512_rows
 	VZEROUPPER
 	RET
 
-// func gemvHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvHalf512(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, MMX+
-TEXT ·gemvHalf512(SB), NOSPLIT, $0-56
+TEXT ·gemvHalf512(SB), NOSPLIT, $0-72
 	MOVQ      rows4+0(FP), AX
-	MOVQ      w+16(FP), CX
-	MOVQ      y+40(FP), DX
-	MOVQ      ahead+48(FP), BX
-	MOVQ      ldw+24(FP), SI
-	IMULQ     AX, SI
-	LEAQ      (SI)(SI*2), DI
-	MOVQ      $+4, R8
-	IMULQ     AX, R8
-	LEAQ      (R8)(R8*2), R9
+	MOVQ      w+32(FP), CX
+	MOVQ      y+56(FP), DX
+	MOVQ      ahead+64(FP), BX
+	MOVQ      apart+8(FP), SI
+	MOVQ      ldw+40(FP), DI
+	IMULQ     SI, DI
+	LEAQ      (DI)(DI*2), SI
+	MOVQ      apart+8(FP), R8
+	MOVQ      $+4, R9
+	IMULQ     R8, R9
+	LEAQ      (R9)(R9*2), R8
 	VMOVDQU64 words0<>+0(SB), Z0
 	VMOVDQU64 words16<>+0(SB), Z1
 	MOVL      $0xaaaaaaaa, R10
@@ -7140,8 +7166,8 @@ gemvHalf512_rows:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z5, Z5, Z5
 	VPXORD Z9, Z9, Z9
-	MOVQ   n+8(FP), R10
-	MOVQ   x+32(FP), R11
+	MOVQ   n+24(FP), R10
+	MOVQ   x+48(FP), R11
 	MOVQ   CX, R12
 	SUBQ   $+32, R10
 	JL     gemvHalf512_one
@@ -7163,17 +7189,17 @@ gemvHalf512_fetched:
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z2
 	VFMADD231PS Z12, Z11, Z6
-	VMOVDQU64   (R12)(SI*1), Z12
+	VMOVDQU64   (R12)(DI*1), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z3
 	VFMADD231PS Z12, Z11, Z7
-	VMOVDQU64   (R12)(SI*2), Z12
+	VMOVDQU64   (R12)(DI*2), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z4
 	VFMADD231PS Z12, Z11, Z8
-	VMOVDQU64   (R12)(DI*1), Z12
+	VMOVDQU64   (R12)(SI*1), Z12
 	VPERMW.Z    Z12, Z0, K2, Z13
 	VPERMW.Z    Z12, Z1, K2, Z12
 	VFMADD231PS Z13, Z10, Z5
@@ -7190,13 +7216,13 @@ gemvHalf512_one:
 	VPMOVZXWD   (R12), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z2
-	VPMOVZXWD   (R12)(SI*1), Z11
+	VPMOVZXWD   (R12)(DI*1), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z3
-	VPMOVZXWD   (R12)(SI*2), Z11
+	VPMOVZXWD   (R12)(DI*2), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z4
-	VPMOVZXWD   (R12)(DI*1), Z11
+	VPMOVZXWD   (R12)(SI*1), Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z5
 	ADDQ        $+64, R11
@@ -7213,13 +7239,13 @@ gemvHalf512_tail:
 	VPMOVZXWD.Z (R12), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z2
-	VPMOVZXWD.Z (R12)(SI*1), K1, Z11
+	VPMOVZXWD.Z (R12)(DI*1), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z3
-	VPMOVZXWD.Z (R12)(SI*2), K1, Z11
+	VPMOVZXWD.Z (R12)(DI*2), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z4
-	VPMOVZXWD.Z (R12)(DI*1), K1, Z11
+	VPMOVZXWD.Z (R12)(SI*1), K1, Z11
 	VPSLLD      $0x10, Z11, Z11
 	VFMADD231PS Z11, Z10, Z5
 
@@ -7242,30 +7268,34 @@ gemvHalf512_done:
 	VEXTRACTF128  $0x01, Y2, X10
 	VADDPS        X10, X2, X10
 	VEXTRACTPS    $0x00, X10, (DX)
-	VEXTRACTPS    $0x01, X10, (DX)(R8*1)
-	VEXTRACTPS    $0x02, X10, (DX)(R8*2)
-	VEXTRACTPS    $0x03, X10, (DX)(R9*1)
-	ADDQ          $+4, DX
-	MOVQ          ldw+24(FP), R10
-	ADDQ          R10, CX
+	VEXTRACTPS    $0x01, X10, (DX)(R9*1)
+	VEXTRACTPS    $0x02, X10, (DX)(R9*2)
+	VEXTRACTPS    $0x03, X10, (DX)(R8*1)
+	MOVQ          step+16(FP), R10
+	MOVQ          ldw+40(FP), R11
+	LEAQ          (DX)(R10*4), DX
+	IMULQ         R10, R11
+	ADDQ          R11, CX
 	DECQ          AX
 	JNZ           gemvHalf512_rows
 	VZEROUPPER
 	RET
 
-// func gemvTHalf512(rows4 int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
+// func gemvTHalf512(rows4 int, apart int, step int, n int, w *uint16, ldw int, x *float32, y *float32, ahead uintptr)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, MMX+
-TEXT ·gemvTHalf512(SB), NOSPLIT, $0-56
+TEXT ·gemvTHalf512(SB), NOSPLIT, $0-72
 	MOVQ      rows4+0(FP), AX
-	MOVQ      w+16(FP), CX
-	MOVQ      x+32(FP), DX
-	MOVQ      ahead+48(FP), BX
-	MOVQ      ldw+24(FP), SI
-	IMULQ     AX, SI
-	LEAQ      (SI)(SI*2), DI
-	MOVQ      $+4, R8
-	IMULQ     AX, R8
-	LEAQ      (R8)(R8*2), R9
+	MOVQ      w+32(FP), CX
+	MOVQ      x+48(FP), DX
+	MOVQ      ahead+64(FP), BX
+	MOVQ      apart+8(FP), SI
+	MOVQ      ldw+40(FP), DI
+	IMULQ     SI, DI
+	LEAQ      (DI)(DI*2), SI
+	MOVQ      apart+8(FP), R8
+	MOVQ      $+4, R9
+	IMULQ     R8, R9
+	LEAQ      (R9)(R9*2), R8
 	VMOVDQU64 words0<>+0(SB), Z0
 	VMOVDQU64 words16<>+0(SB), Z1
 	MOVL      $0xaaaaaaaa, R10
@@ -7273,11 +7303,11 @@ TEXT ·gemvTHalf512(SB), NOSPLIT, $0-56
 
 gemvTHalf512_rows:
 	VBROADCASTSS (DX), Z2
-	VBROADCASTSS (DX)(R8*1), Z3
-	VBROADCASTSS (DX)(R8*2), Z4
-	VBROADCASTSS (DX)(R9*1), Z5
-	MOVQ         n+8(FP), R10
-	MOVQ         y+40(FP), R11
+	VBROADCASTSS (DX)(R9*1), Z3
+	VBROADCASTSS (DX)(R9*2), Z4
+	VBROADCASTSS (DX)(R8*1), Z5
+	MOVQ         n+24(FP), R10
+	MOVQ         y+56(FP), R11
 	MOVQ         CX, R12
 	SUBQ         $+32, R10
 	JL           gemvTHalf512_one
@@ -7299,17 +7329,17 @@ gemvTHalf512_fetched:
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z2, Z6
 	VFMADD231PS Z8, Z2, Z7
-	VMOVDQU64   (R12)(SI*1), Z8
+	VMOVDQU64   (R12)(DI*1), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z3, Z6
 	VFMADD231PS Z8, Z3, Z7
-	VMOVDQU64   (R12)(SI*2), Z8
+	VMOVDQU64   (R12)(DI*2), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z4, Z6
 	VFMADD231PS Z8, Z4, Z7
-	VMOVDQU64   (R12)(DI*1), Z8
+	VMOVDQU64   (R12)(SI*1), Z8
 	VPERMW.Z    Z8, Z0, K2, Z9
 	VPERMW.Z    Z8, Z1, K2, Z8
 	VFMADD231PS Z9, Z5, Z6
@@ -7328,13 +7358,13 @@ gemvTHalf512_one:
 	VPMOVZXWD   (R12), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z2, Z6
-	VPMOVZXWD   (R12)(SI*1), Z7
+	VPMOVZXWD   (R12)(DI*1), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z3, Z6
-	VPMOVZXWD   (R12)(SI*2), Z7
+	VPMOVZXWD   (R12)(DI*2), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z4, Z6
-	VPMOVZXWD   (R12)(DI*1), Z7
+	VPMOVZXWD   (R12)(SI*1), Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z5, Z6
 	VMOVUPS     Z6, (R11)
@@ -7352,23 +7382,25 @@ gemvTHalf512_tail:
 	VPMOVZXWD.Z (R12), K1, Z7
 	VPSLLD      $0x10, Z7, Z7
 	VFMADD231PS Z7, Z2, Z6
-	VPMOVZXWD.Z (R12)(SI*1), K1, Z2
+	VPMOVZXWD.Z (R12)(DI*1), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z3, Z6
-	VPMOVZXWD.Z (R12)(SI*2), K1, Z2
+	VPMOVZXWD.Z (R12)(DI*2), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z4, Z6
-	VPMOVZXWD.Z (R12)(DI*1), K1, Z2
+	VPMOVZXWD.Z (R12)(SI*1), K1, Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z2, Z5, Z6
 	VMOVUPS     Z6, K1, (R11)
 
 gemvTHalf512_done:
-	ADDQ $+4, DX
-	MOVQ ldw+24(FP), R10
-	ADDQ R10, CX
-	DECQ AX
-	JNZ  gemvTHalf512_rows
+	MOVQ  step+16(FP), R10
+	MOVQ  ldw+40(FP), R11
+	LEAQ  (DX)(R10*4), DX
+	IMULQ R10, R11
+	ADDQ  R11, CX
+	DECQ  AX
+	JNZ   gemvTHalf512_rows
 	VZEROUPPER
 	RET
 

@@ -61,6 +61,19 @@ func dot(x, y []float32) float32 {
 	return dotGo(x, y)
 }
 
+// places says which four of rows rows of so many bytes to read at a time: how far they are apart, and how much further the
+// next four are. Memory answers faster where it is read in four places, so they are one of each quarter where there is
+// much to read; the caches prefer neighbours.
+func places(rows, bytes int) (apart, step int) {
+	if rows*bytes >= fourPlaces {
+		return rows / 4, 1
+	}
+	return 1, 4
+}
+
+// fourPlaces is from how many bytes on a matrix is read in four places.
+const fourPlaces = 64 << 10
+
 // gemv has no empty operand.
 func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 	if level == levelGo {
@@ -68,12 +81,13 @@ func gemv(y, w []float32, ldw int, x []float32, ahead uintptr) {
 		return
 	}
 	whole := len(y) &^ 3
+	apart, step := places(whole, 4*ldw)
 	switch {
 	case whole == 0:
 	case level == levelAVX512:
-		gemv512(whole/4, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
+		gemv512(whole/4, apart, step, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
 	default:
-		gemv256(whole/4, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
+		gemv256(whole/4, apart, step, len(x), &w[0], ldw*4, &x[0], &y[0], ahead)
 	}
 	for r := whole; r < len(y); r++ {
 		y[r] = dot(x, w[r*ldw:][:len(x)])
@@ -87,12 +101,13 @@ func gemvT(y, w []float32, ldw int, x []float32, ahead uintptr) {
 		return
 	}
 	whole := len(x) &^ 3
+	apart, step := places(whole, 4*ldw)
 	switch {
 	case whole == 0:
 	case level == levelAVX512:
-		gemvT512(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
+		gemvT512(whole/4, apart, step, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
 	default:
-		gemvT256(whole/4, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
+		gemvT256(whole/4, apart, step, len(y), &w[0], ldw*4, &x[0], &y[0], ahead)
 	}
 	for r := whole; r < len(x); r++ {
 		axpy(y, x[r], w[r*ldw:][:len(y)])
@@ -116,16 +131,17 @@ func widen(dst []float32, src []uint16) {
 // gemvHalf has no empty operand. AVX2 has no masked loads of 16 bits: there the tails are plain Go.
 func gemvHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	rows := len(y) &^ 3
+	apart, step := places(rows, 2*ldw)
 	switch whole := len(x) &^ 7; {
 	case level == levelGo:
 		rows = 0
 	case rows == 0:
 	case level == levelAVX512:
-		gemvHalf512(rows/4, len(x), &w[0], ldw*2, &x[0], &y[0], ahead)
+		gemvHalf512(rows/4, apart, step, len(x), &w[0], ldw*2, &x[0], &y[0], ahead)
 	case whole == 0:
 		rows = 0
 	default:
-		gemvHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
+		gemvHalf256(rows/4, apart, step, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
 		if whole < len(x) {
 			for r := range rows {
 				y[r] += dotHalfGo(x[whole:], w[r*ldw+whole:][:len(x)-whole])
@@ -140,16 +156,17 @@ func gemvHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 // gemvTHalf has no empty operand.
 func gemvTHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 	rows := len(x) &^ 3
+	apart, step := places(rows, 2*ldw)
 	switch whole := len(y) &^ 7; {
 	case level == levelGo:
 		rows = 0
 	case rows == 0:
 	case level == levelAVX512:
-		gemvTHalf512(rows/4, len(y), &w[0], ldw*2, &x[0], &y[0], ahead)
+		gemvTHalf512(rows/4, apart, step, len(y), &w[0], ldw*2, &x[0], &y[0], ahead)
 	case whole == 0:
 		rows = 0
 	default:
-		gemvTHalf256(rows/4, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
+		gemvTHalf256(rows/4, apart, step, whole, &w[0], ldw*2, &x[0], &y[0], ahead)
 		if whole < len(y) {
 			gemvTHalfGo(y[whole:], w[whole:], ldw, x[:rows])
 		}

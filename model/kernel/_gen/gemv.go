@@ -54,6 +54,14 @@ func (m *weights) one(at operand.Mem, masked bool) vec {
 	return m.s.load(at, masked)
 }
 
+// advance moves on by step rows: v, of which a row has one, and w.
+func advance(v, w ptr) {
+	step, ld := load("step"), load("ldw")
+	LEAQ(operand.Mem{Base: v, Index: step, Scale: 4}, v)
+	IMULQ(step, ld)
+	ADDQ(ld, w)
+}
+
 func four() ptr {
 	n := GP64().(ptr)
 	MOVQ(operand.I32(4), n)
@@ -93,16 +101,15 @@ func (m *weights) pairs(name string, n, x, w ptr, whole func(), part func(masked
 	Label(done)
 }
 
-// gemv computes y = W·x for 4·rows4 rows of W, ldw apart, a row of each quarter of them at a time: memory answers
-// faster where it is read in four places. It fetches as many bytes as it reads from ahead on. Of bfloat16 at 256 bits n is
-// a multiple of 8.
+// gemv computes y = W·x for 4·rows4 rows of W, ldw apart, four at a time: rows that are apart from each other, and then
+// those step further on. It fetches as many bytes as it reads from ahead on. Of bfloat16 at 256 bits n is a multiple of 8.
 func (s *isa) gemv(half bool) {
 	m := s.weights(half)
-	name := s.text("gemv"+m.suffix, "func(rows4, n int, w "+m.of+", ldw int, x, y *float32, ahead uintptr)")
+	name := s.text("gemv"+m.suffix, "func(rows4, apart, step, n int, w "+m.of+", ldw int, x, y *float32, ahead uintptr)")
 	rows, w, y := load("rows4"), load("w"), load("y")
 	ahead := load("ahead")
-	quarter, quarter3 := s.quarters(rows, load("ldw"))
-	part, part3 := s.quarters(rows, four())
+	row, row3 := times(load("apart"), load("ldw"))
+	part, part3 := times(load("apart"), four())
 	m.prepare()
 	sums := [4]vec{s.vec(), s.vec(), s.vec(), s.vec()}
 	more := sums // where registers are scarce both vectors of a pair add up in one
@@ -121,15 +128,15 @@ func (s *isa) gemv(half bool) {
 	m.pairs(name, n, x, p, func() {
 		v0, v1 := s.load(at(x, 0), false), s.load(at(x, s.bytes()), false)
 		s.fetch(name+"_fetched", ahead, 4*m.bytes())
-		for j, row := range fourRows(p, quarter, quarter3, 0) {
-			q := m.pair(row)
+		for j, from := range fourRows(p, row, row3, 0) {
+			q := m.pair(from)
 			VFMADD231PS(q[0], v0, sums[j])
 			VFMADD231PS(q[1], v1, more[j])
 		}
 	}, func(masked bool) {
 		v := s.load(at(x, 0), masked)
-		for j, row := range fourRows(p, quarter, quarter3, 0) {
-			VFMADD231PS(m.one(row, masked), v, sums[j])
+		for j, from := range fourRows(p, row, row3, 0) {
+			VFMADD231PS(m.one(from, masked), v, sums[j])
 		}
 	})
 	if s.wide() {
@@ -141,31 +148,29 @@ func (s *isa) gemv(half bool) {
 	for j, to := range fourRows(y, part, part3, 0) {
 		VEXTRACTPS(operand.U8(j), total, to)
 	}
-	ADDQ(operand.I8(4), y)
-	ADDQ(load("ldw"), w)
+	advance(y, w)
 	DECQ(rows)
 	JNZ(operand.LabelRef(name + "_rows"))
 	finish()
 }
 
-// quarters returns how far apart the quarters of 4·rows things are that are ld apart, and three times that.
-func (s *isa) quarters(rows, ld ptr) (one, three ptr) {
-	one, three = GP64().(ptr), GP64().(ptr)
-	MOVQ(ld, one)
-	IMULQ(rows, one)
-	LEAQ(operand.Mem{Base: one, Index: one, Scale: 2}, three)
-	return one, three
+// times returns n·size and three times that.
+func times(n, size ptr) (one, three ptr) {
+	IMULQ(n, size)
+	three = GP64().(ptr)
+	LEAQ(operand.Mem{Base: size, Index: size, Scale: 2}, three)
+	return size, three
 }
 
-// gemvT adds Σ x[r]·W[r] to y over 4·rows4 rows, ldw apart, a row of each quarter of them at a time, and fetches as
-// many bytes as it reads from ahead on. Of bfloat16 at 256 bits n is a multiple of 8.
+// gemvT adds Σ x[r]·W[r] to y over 4·rows4 rows, in gemv's order, and fetches as many bytes as it reads from ahead on. Of
+// bfloat16 at 256 bits n is a multiple of 8.
 func (s *isa) gemvT(half bool) {
 	m := s.weights(half)
-	name := s.text("gemvT"+m.suffix, "func(rows4, n int, w "+m.of+", ldw int, x, y *float32, ahead uintptr)")
+	name := s.text("gemvT"+m.suffix, "func(rows4, apart, step, n int, w "+m.of+", ldw int, x, y *float32, ahead uintptr)")
 	rows, w, x := load("rows4"), load("w"), load("x")
 	ahead := load("ahead")
-	quarter, quarter3 := s.quarters(rows, load("ldw"))
-	part, part3 := s.quarters(rows, four())
+	row, row3 := times(load("apart"), load("ldw"))
+	part, part3 := times(load("apart"), four())
 	m.prepare()
 	Label(name + "_rows")
 	var xs [4]vec
@@ -178,8 +183,8 @@ func (s *isa) gemvT(half bool) {
 	m.pairs(name, n, y, p, func() {
 		v0, v1 := s.load(at(y, 0), false), s.load(at(y, s.bytes()), false)
 		s.fetch(name+"_fetched", ahead, 4*m.bytes())
-		for i, row := range fourRows(p, quarter, quarter3, 0) {
-			q := m.pair(row)
+		for i, from := range fourRows(p, row, row3, 0) {
+			q := m.pair(from)
 			VFMADD231PS(q[0], xs[i], v0)
 			VFMADD231PS(q[1], xs[i], v1)
 		}
@@ -187,13 +192,12 @@ func (s *isa) gemvT(half bool) {
 		s.store(v1, at(y, s.bytes()), false)
 	}, func(masked bool) {
 		v := s.load(at(y, 0), masked)
-		for i, row := range fourRows(p, quarter, quarter3, 0) {
-			VFMADD231PS(m.one(row, masked), xs[i], v)
+		for i, from := range fourRows(p, row, row3, 0) {
+			VFMADD231PS(m.one(from, masked), xs[i], v)
 		}
 		s.store(v, at(y, 0), masked)
 	})
-	ADDQ(operand.I8(4), x)
-	ADDQ(load("ldw"), w)
+	advance(x, w)
 	DECQ(rows)
 	JNZ(operand.LabelRef(name + "_rows"))
 	finish()

@@ -32,7 +32,7 @@ func (s *Store) PutBlob(b []byte) (digest [32]byte, err error) {
 		if err := syncDir(filepath.Dir(path)); err != nil {
 			return digest, wrap("put blob", err)
 		}
-	} else if err := s.writeFile(path, b); err != nil {
+	} else if err := s.writeFile(path, whole(b)); err != nil {
 		return digest, wrap("put blob", err)
 	}
 	return digest, wrap("put blob", s.undrop(digest))
@@ -163,16 +163,21 @@ func parseDigest(name string) (d [32]byte, ok bool) {
 func shortHex(d [32]byte) string { return hex.EncodeToString(d[:4]) }
 
 // writeFile puts a whole file in place.
-func (s *Store) writeFile(path string, b []byte) error {
+func (s *Store) writeFile(path string, write func(io.Writer) error) error {
 	f, err := s.newFile(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(b); err != nil {
+	if err := write(f); err != nil {
 		f.abandon()
 		return err
 	}
 	return f.publish(path)
+}
+
+// whole writes b in one piece.
+func whole(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
 
 // pendingFile is a file on its way into a directory: under a temporary name until publish gives it

@@ -40,7 +40,7 @@ func (s *Store) loadKey(random io.Reader) error {
 		if b, err = newKey(random); err != nil {
 			return err
 		}
-		if err := s.writeFile(path, b); err != nil {
+		if err := s.writeFile(path, whole(b)); err != nil {
 			return err
 		}
 	case err != nil:

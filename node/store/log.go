@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -53,6 +57,9 @@ func (s *Store) Append(records [][]byte) error {
 	if len(records) == 0 {
 		return nil
 	}
+	if err := s.keepDamaged(); err != nil {
+		return wrap("append", err)
+	}
 	err := s.update(func(tx *bolt.Tx) error {
 		if err := s.cutTail(tx); err != nil {
 			return err
@@ -78,6 +85,22 @@ func (s *Store) Append(records [][]byte) error {
 	return wrap("append", err)
 }
 
+// damagedCopy names what keepDamaged keeps.
+func damagedCopy(seq uint64) string { return fmt.Sprintf("index-damaged-at-%d.db", seq) }
+
+// keepDamaged copies the index as it was found, before the damaged end of the log is dropped: what a
+// machine must not replay, a person may still want to read. s.mu is held.
+func (s *Store) keepDamaged() error {
+	if s.cut == 0 {
+		return nil
+	}
+	path := filepath.Join(s.dir, damagedCopy(s.cut))
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	return s.copyIndex(path)
+}
+
 // cutTail drops the damaged end of the log that a Replay has reported, so that what is appended
 // follows the last sound record. s.mu is held.
 func (s *Store) cutTail(tx *bolt.Tx) error {
@@ -96,7 +119,10 @@ func (s *Store) cutTail(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	return b.SetSequence(s.cut - 1)
+	if err := b.SetSequence(s.cut - 1); err != nil {
+		return err
+	}
+	return putNote(tx, fmt.Sprintf("%s: the log goes on from the record before it; %s is as it was found in %s", s.why, indexFile, damagedCopy(s.cut)))
 }
 
 // Report is what a Replay found.
@@ -111,8 +137,10 @@ type Report struct {
 // newest. An error of fn ends the replay and is returned.
 //
 // A record that fails its checksum, or that is missing, ends the replay too: the error wraps
-// ErrDamaged and names its sequence number, and the Report counts what is lost. The next Append or
-// Snapshot drops the lost records and goes on from the last sound one.
+// ErrDamaged and names its sequence number and its place in the file, and the Report counts what is
+// lost. The next Append or Snapshot keeps a copy of the index, drops the lost records, goes on from
+// the last sound one and leaves a note of it. So does a page of the log that cannot be read, but what
+// is behind it cannot be dropped: Append and Snapshot then fail until the index is moved away.
 func (s *Store) Replay(fn func(seq uint64, rec []byte) error) (Report, error) {
 	s.mu.Lock()
 	after := s.base.seq
@@ -124,10 +152,12 @@ func (s *Store) Replay(fn func(seq uint64, rec []byte) error) (Report, error) {
 	defer s.mu.Unlock()
 	var bad *damagedRecord
 	if errors.As(err, &bad) {
-		s.cut = bad.seq
+		s.cut, s.why = bad.seq, bad.what()
 	}
 	if err == nil || bad != nil {
 		s.checked = true
+	} else if errors.Is(err, ErrDamaged) {
+		s.unread = err
 	}
 	return rep, wrap("replay", err)
 }
@@ -139,9 +169,14 @@ type damagedRecord struct {
 	rep    Report
 }
 
+// what is wrong, with the record's number and place, and what it costs.
+func (e *damagedRecord) what() string {
+	return fmt.Sprintf("record %d is %v (%s): the %d before it were replayed, %d are lost", e.seq, ErrDamaged, e.reason, e.rep.Records, e.rep.Lost)
+}
+
 func (e *damagedRecord) Error() string {
-	return fmt.Sprintf("record %d is %v (%s): the %d before it were replayed, %d are lost",
-		e.seq, ErrDamaged, e.reason, e.rep.Records, e.rep.Lost)
+	return fmt.Sprintf("%s: to have them back, put a sound copy of %s in its place before anything else is learnt; if there is none, "+
+		"just go on, and %s will keep it as it was found", e.what(), indexFile, damagedCopy(e.seq))
 }
 
 func (e *damagedRecord) Unwrap() error { return ErrDamaged }
@@ -152,7 +187,8 @@ type record struct {
 }
 
 // scan goes through the records after a sequence number. Records are copied out of the index in
-// batches, so that fn runs outside of any transaction and may use the store.
+// batches, so that fn runs outside of any transaction and may use the store. Those that came before a
+// page that cannot be read are handed out before it is told of.
 func (s *Store) scan(after uint64, fn func(uint64, []byte) error) (Report, error) {
 	const batchRecords, batchBytes = 512, 1 << 20
 	rep := Report{After: after}
@@ -160,7 +196,7 @@ func (s *Store) scan(after uint64, fn func(uint64, []byte) error) (Report, error
 		var batch []record
 		var last uint64
 		reason, size := "", 0
-		err := s.view(func(tx *bolt.Tx) error {
+		unread := s.view(func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketLog)
 			last = b.Sequence()
 			c := b.Cursor()
@@ -170,7 +206,7 @@ func (s *Store) scan(after uint64, fn func(uint64, []byte) error) (Report, error
 				case len(k) != 8 || binary.BigEndian.Uint64(k) != due:
 					reason = "it is missing"
 				case len(v) < 4 || binary.LittleEndian.Uint32(v) != checksum(k, v[4:]):
-					reason = "its checksum does not match"
+					reason = fmt.Sprintf("its checksum does not match, at byte %d of %s", s.offset(v), indexFile)
 				}
 				if reason != "" {
 					return nil
@@ -183,9 +219,6 @@ func (s *Store) scan(after uint64, fn func(uint64, []byte) error) (Report, error
 			}
 			return nil
 		})
-		if err != nil {
-			return rep, err
-		}
 		for _, r := range batch {
 			if fn != nil {
 				if err := fn(r.seq, r.rec); err != nil {
@@ -195,12 +228,27 @@ func (s *Store) scan(after uint64, fn func(uint64, []byte) error) (Report, error
 			rep.Records++
 		}
 		next += uint64(len(batch))
-		if reason != "" {
-			rep.Lost = int(max(last, next) - next + 1)
+		switch {
+		case unread != nil:
+			rep.Lost = lost(last, next)
+			return rep, unread
+		case reason != "":
+			rep.Lost = lost(last, next)
 			return rep, &damagedRecord{next, reason, rep}
-		}
-		if len(batch) == 0 {
+		case len(batch) == 0 && last < next-1:
+			return rep, &damagedRecord{next, fmt.Sprintf("the log counts %d", last), rep}
+		case len(batch) == 0:
 			return rep, nil
 		}
 	}
+}
+
+// lost counts the records from next to last; next itself is one whatever last says.
+func lost(last, next uint64) int {
+	return int(min(max(last, next)-next, math.MaxInt32-1)) + 1
+}
+
+// offset is where in the index's file a value lies that a transaction has handed out.
+func (s *Store) offset(v []byte) int64 {
+	return int64(uintptr(unsafe.Pointer(unsafe.SliceData(v))) - s.db.Info().Data)
 }

@@ -188,6 +188,7 @@ func (s *Store) Snapshot(write func(io.Writer) error) error {
 		return wrap("snapshot", err)
 	}
 	if err := s.count(made); err != nil {
+		s.leave(made, err)
 		return wrap("snapshot", err)
 	}
 	// The snapshot stands whatever becomes of this, and the next one tries again.
@@ -201,6 +202,9 @@ func (s *Store) Snapshot(write func(io.Writer) error) error {
 func (s *Store) count(made snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.unread != nil { // it would cover records that it does not know of
+		return s.unread
+	}
 	// What is kept beside it is what the state in memory came from, or the one before if that has
 	// the same content. A newer one that could not be loaded is worth nothing.
 	list, old := []snapshot{made}, s.snapshots
@@ -214,6 +218,9 @@ func (s *Store) count(made snapshot) error {
 	if len(list) == 2 {
 		covered = list[1].seq
 	}
+	if err := s.keepDamaged(); err != nil {
+		return err
+	}
 	err := s.update(func(tx *bolt.Tx) error {
 		if err := s.cutTail(tx); err != nil {
 			return err
@@ -224,7 +231,6 @@ func (s *Store) count(made snapshot) error {
 		return tx.Bucket(bucketMeta).Put(metaSnapshots, encodeSnapshots(list))
 	})
 	if err != nil {
-		s.removeUncounted(made)
 		return err
 	}
 	s.snapshots, s.base, s.cut = list, made, 0
@@ -232,6 +238,22 @@ func (s *Store) count(made snapshot) error {
 		s.removeUncounted(sn)
 	}
 	return nil
+}
+
+// leave does away with a snapshot that could not be made to count, unless that is the fault of a damaged
+// index: whoever moves the index away, as the error says, finds what was learnt in this file. There is one
+// at a time.
+func (s *Store) leave(made snapshot, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !errors.Is(why, ErrDamaged) {
+		s.removeUncounted(made)
+		return
+	}
+	if s.stray != nil && s.stray.digest != made.digest {
+		s.removeUncounted(*s.stray)
+	}
+	s.stray = &made
 }
 
 // removeUncounted removes a snapshot's file unless the snapshot counts. If it cannot be removed

@@ -9,6 +9,7 @@
 //	index.db         the log, the tables and which snapshots count (bbolt)
 //	blobs/           update bodies and snapshots, each named by its SHA-256
 //	lock             held while a process has the folder open; its content is that process's number
+//	backup-1/        what the folder was before a program that writes format 2 took it over
 //
 // What a method has returned success for is on the disk, and is there after a kill or a power cut
 // at any instant. What is on the disk is never believed: each record, body and snapshot is checked
@@ -42,6 +43,7 @@ var (
 	ErrNone    = errors.New("there is none")
 	ErrFull    = errors.New("the disk is full")
 	ErrDamaged = errors.New("damaged")
+	ErrNewer   = errors.New("written by a newer version")
 	ErrInUse   = errors.New("in use")
 	ErrClosed  = errors.New("the store is closed")
 )
@@ -62,6 +64,11 @@ type Options struct {
 	// Rand is where a new identity's key comes from. If nil, crypto/rand.Reader. A folder that
 	// has a key keeps it.
 	Rand io.Reader
+
+	// Format is the version of what the caller keeps in the folder. If zero, 1. A folder of a newer
+	// format is refused with ErrNewer before anything in it is changed; of one of an older format a
+	// copy is kept under backup-N, N being that format, before it is taken over.
+	Format uint32
 
 	// fault is asked before each step that changes the disk, and may fail it.
 	fault func(step, path string) error
@@ -93,6 +100,9 @@ type Store struct {
 	base      snapshot   // the snapshot the state in memory came from; the zero one if from none
 	checked   bool       // whether the log was read through since Open
 	cut       uint64     // first record of a damaged end that the next change drops; 0 if sound
+	why       string     // what is wrong with that record, for the note that is left of it
+	unread    error      // why the log cannot be read to its end, where the index itself is damaged
+	stray     *snapshot  // one that could not be made to count in a damaged index
 }
 
 // Open opens the folder dir and creates what it lacks. A folder that another process has open is
@@ -100,6 +110,9 @@ type Store struct {
 func Open(dir string, opt Options) (*Store, error) {
 	if opt.Rand == nil {
 		opt.Rand = rand.Reader
+	}
+	if opt.Format == 0 {
+		opt.Format = 1
 	}
 	if opt.fault == nil {
 		opt.fault = func(string, string) error { return nil }
@@ -120,14 +133,19 @@ func (s *Store) open(opt Options) error {
 	if s.lock, err = lock(filepath.Join(s.dir, lockFile)); err != nil {
 		return err
 	}
+	fresh, err := s.openIndex(opt.Format)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		if err := s.takeOver(opt.Format); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []string{s.dir, filepath.Join(s.dir, blobDir)} {
 		if err := removeTemps(dir); err != nil {
 			return err
 		}
-	}
-	fresh, err := s.openIndex()
-	if err != nil {
-		return err
 	}
 	if fresh {
 		err = s.adoptSnapshots()
@@ -138,6 +156,9 @@ func (s *Store) open(opt Options) error {
 		return err
 	}
 	if err := s.reap(); err != nil {
+		return err
+	}
+	if err := s.noteTorn(); err != nil {
 		return err
 	}
 	return s.loadKey(opt.Rand)
@@ -192,11 +213,14 @@ const mend = "move it away, and the node goes on from the newest snapshot"
 //
 // The list of free pages is kept on the disk. That makes a commit larger, but without it bbolt
 // reads the whole file to open it, and one bad page in the log would cost the tables as well.
-func (s *Store) openIndex() (fresh bool, err error) {
+func (s *Store) openIndex(format uint32) (fresh bool, err error) {
 	path := filepath.Join(s.dir, indexFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		fresh = true
-		if err := s.makeIndex(path); err != nil {
+		if err := removeTemps(s.dir); err != nil {
+			return false, err
+		}
+		if err := s.makeIndex(path, format); err != nil {
 			return false, err
 		}
 	}
@@ -237,7 +261,7 @@ func (s *Store) openIndex() (fresh bool, err error) {
 var indexOptions = bolt.Options{Timeout: 100 * time.Millisecond, FreelistType: bolt.FreelistMapType}
 
 // makeIndex puts an empty index in place.
-func (s *Store) makeIndex(path string) error {
+func (s *Store) makeIndex(path string, format uint32) error {
 	if err := s.fault("create", path); err != nil {
 		return err
 	}
@@ -253,7 +277,7 @@ func (s *Store) makeIndex(path string) error {
 				return err
 			}
 		}
-		return nil
+		return putFormat(tx, format)
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err

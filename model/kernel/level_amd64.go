@@ -148,8 +148,8 @@ func gemvHalf(y []float32, w []uint16, ldw int, x []float32, ahead uintptr) {
 			}
 		}
 	}
-	for r := rows; r < len(y); r++ {
-		y[r] = dotHalfGo(x, w[r*ldw:][:len(x)])
+	if rows < len(y) {
+		gemvHalfGo(y[rows:], w[rows*ldw:], ldw, x)
 	}
 }
 

@@ -162,7 +162,8 @@ func gemmNarrow(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, 
 }
 
 // packWorthwhile says whether contiguous rows of B pay for their copy to a panel. In place, a deep panel with a
-// long stride uses few sets of the first cache and a page of the translation buffer a row.
+// long stride uses few sets of the first cache and a page of the translation buffer a row. For up to 128 rows of A the
+// 512-bit tiles do without, if B's rows are not a multiple of 1 KiB apart.
 func packWorthwhile(m, kc, brs int) bool {
 	return m >= 64 && kc >= 64 && brs != cols256
 }
@@ -261,7 +262,7 @@ func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b 
 				switch {
 				case b.F32 == nil:
 					packWideHalf(ws, b.BF16[from:], brs, bcs, kc, width)
-				case bcs != 1 || packWorthwhile(mc, kc, brs):
+				case bcs != 1 || packWorthwhile(mc, kc, brs) && (brs%256 == 0 || mc > 128):
 					packWide(panel, &b.F32[from], brs, bcs, kc, width)
 				default:
 					panel, stride = &b.F32[from], brs*4

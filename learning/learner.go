@@ -28,6 +28,7 @@ type Config struct {
 	Recent    int     // own recent events kept to judge what others offer [4096]
 	Harm      float64 // nats an event by which a fold may worsen own recent events [0.01]
 	Gate      GateConfig
+	Fast      int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
 	Seed      uint64 // all chance comes from here
 }
 
@@ -46,6 +47,7 @@ func (c Config) withDefaults(base model.Config) Config {
 	num(&c.MaxSkills, 1)
 	num(&c.Reservoir, 128)
 	num(&c.Recent, 4096)
+	num(&c.Fast, 1<<19)
 	if c.Rate == 0 {
 		c.Rate = 0.001
 	}
@@ -132,6 +134,14 @@ type Learner struct {
 
 	logits []float32 // prediction of the next event; nil at the very beginning
 
+	fast   *fast // nil without one
+	cue    cue
+	before cue // the utterance
+	heed   heed
+	said   []opinion // the fast layer's, of the pending events
+	mixer  mixer
+	steps  [fastTrusts]fastWeights
+
 	print  [32]byte // fingerprint of the base, once computed
 	focus  string   // the skill that the owner named, if any
 	closed int      // chunks in a row without an open skill of our own
@@ -154,10 +164,13 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 		return nil, ErrNoBackground
 	}
 	cfg = cfg.withDefaults(base.Config)
-	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 {
-		return nil, fmt.Errorf("learning: chunk %d, rate %v: out of range", cfg.Chunk, cfg.Rate)
+	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 || cfg.Fast > maxFast || cfg.Fast&(cfg.Fast-1) != 0 && cfg.Fast > 0 {
+		return nil, fmt.Errorf("learning: chunk %d, rate %v, fast layer of %d rows: out of range", cfg.Chunk, cfg.Rate, cfg.Fast)
 	}
 	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), wrote: -1, trust: firstTrust}
+	if cfg.Fast > 0 {
+		l.fast, l.heed = newFast(cfg.Fast), firstHeed
+	}
 	l.rebuild()
 	return l, nil
 }
@@ -246,7 +259,7 @@ func (l *Learner) Observe(e sense.Event) (nats float64) {
 	}
 	l.counted += nats
 	l.take(e)
-	l.logits = l.model.Step(l.live, e)
+	l.expect(len(l.pending) - 1)
 	return nats
 }
 
@@ -266,9 +279,26 @@ func (l *Learner) Read(in []sense.Event) (nats float64) {
 		if i > 0 {
 			l.counted += surprise(l.logits, e)
 		}
-		l.logits = l.model.Step(l.live, e)
+		l.expect(i)
 	}
 	return nats + l.counted
+}
+
+// expect lets the live stream go on by pending event i, and renews what is expected next.
+func (l *Learner) expect(i int) {
+	logits := l.model.Step(l.live, l.pending[i])
+	if l.fast != nil {
+		var next opinion
+		o := &next
+		if i < len(l.said) {
+			o = &l.said[i]
+		} else {
+			l.fast.think(&l.cue, o)
+		}
+		l.mixer.mix(l.fast, logits, o, l.heed.share())
+		logits = l.mixer.mixed[:]
+	}
+	l.logits = append(l.logits[:0], logits...)
 }
 
 // Predict returns the log-odds of the next event, nil before the first event of all. They belong to the
@@ -292,6 +322,7 @@ func surprise(logits []float32, e sense.Event) float64 {
 // events of that chunk.
 func (l *Learner) take(e sense.Event) (nats float64) {
 	l.events++
+	l.hear(e)
 	l.pending = append(l.pending, e)
 	if len(l.utterance) <= maxUtterance+1 {
 		l.utterance = append(l.utterance, e)
@@ -300,6 +331,48 @@ func (l *Learner) take(e sense.Event) (nats float64) {
 		return l.learn()
 	}
 	return 0
+}
+
+// hear has the fast layer say what it expected of an event, and take it in. What the owner says under a name stays in the
+// skill of that name.
+func (l *Learner) hear(e sense.Event) {
+	if l.fast == nil {
+		return
+	}
+	if len(l.pending) > 0 {
+		var o opinion
+		l.fast.think(&l.cue, &o)
+		if l.focus == "" {
+			l.fast.hear(&l.cue, &o, e.Byte)
+		}
+		l.said = append(l.said, o)
+	}
+	l.cue.pass(l.fast, e.Byte, l.focus == "")
+	if len(l.utterance) == 0 { // the first of all
+		l.before = l.cue
+	}
+}
+
+// weigh renews the fast layer's weights by n events that the model predicted, and returns how surprising they were to both
+// together.
+func (l *Learner) weigh(n int) (nats float64) {
+	share := l.heed.share()
+	var alone, full float64
+	for i := range n {
+		row, e := l.tape.Logits[i*sense.Symbols:(i+1)*sense.Symbols], l.pending[i+1]
+		l.mixer.mix(l.fast, row, &l.said[i], share)
+		nats += surprise(l.mixer.mixed[:], e)
+		l.mixer.mix(l.fast, row, &l.said[i], 1)
+		full += surprise(l.mixer.mixed[:], e)
+		alone += surprise(row, e)
+		l.mixer.learn(&l.steps, row, &l.said[i], e.Byte)
+	}
+	l.fast.step(&l.steps)
+	if saved := alone - full; saved-saved == 0 {
+		l.heed.saw(saved, n)
+	}
+	l.said = l.said[:0]
+	return nats
 }
 
 // Flush learns from what is pending: an utterance has ended.
@@ -318,10 +391,15 @@ func (l *Learner) Flush() {
 			l.rehearse(n)
 		}
 	}
+	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.fast != nil && l.focus == "" && l.cfg.Rehearse > 1 {
+		for range fastPasses {
+			l.fast.repeat(l.before, l.utterance[1:])
+		}
+	}
 	l.beginUtterance()
 	if len(l.pending) > 0 {
 		l.live.CopyFrom(l.state)
-		l.logits = l.model.Step(l.live, l.pending[0])
+		l.expect(0)
 	}
 }
 
@@ -381,6 +459,7 @@ func (l *Learner) rehearse(n int) {
 func (l *Learner) beginUtterance() {
 	l.start.CopyFrom(l.state)
 	l.utterance = append(l.utterance[:0], l.pending...)
+	l.before = l.cue
 	l.wrote, l.surprised = -1, 0
 }
 
@@ -401,6 +480,9 @@ func (l *Learner) learn() (nats float64) {
 	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
 	l.surprised += nats
+	if l.fast != nil {
+		nats = l.weigh(n)
+	}
 	if pen >= 0 && l.write(pen, d) {
 		l.wrote = pen
 		l.sample(l.skills[pen], n)
@@ -600,6 +682,12 @@ func (l *Learner) Forget(author, name string) error {
 	i := slices.IndexFunc(l.skills, func(s *Skill) bool { return s.Author == author && s.Name == name })
 	if i < 0 {
 		return fmt.Errorf("learning: no skill %q", name)
+	}
+	if l.skills[i].Grown() && l.fast != nil { // which was learnt from the same stream
+		l.fast = newFast(l.cfg.Fast)
+		for i := range l.said {
+			l.said[i] = noOpinion
+		}
 	}
 	l.remove(i)
 	return nil

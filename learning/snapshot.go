@@ -1,6 +1,7 @@
 package learning
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,17 @@ type snapshotHeader struct {
 	Events           uint64
 	Counted          float64
 	Begun            bool
+	Fast             *fastHeader `json:",omitempty"`
+}
+
+// fastHeader is the fast layer but for its tables.
+type fastHeader struct {
+	Rows  int
+	Trust []byte
+	Cue   []byte
+	Begun []byte // cue before the utterance
+	Said  []byte // opinions of the pending events
+	Heed  float64
 }
 
 type skillHeader struct {
@@ -82,6 +94,10 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 	if l.logits != nil {
 		add("logits", l.logits)
 	}
+	if f := l.fast; f != nil {
+		h.Fast = &fastHeader{Rows: len(f.rows), Trust: encode(&f.fastTrust), Cue: encode(&l.cue), Begun: encode(&l.before), Said: encode(l.said), Heed: float64(l.heed)}
+		ts = append(ts, octets("fast.rows", encode(f.rows)), octets("fast.words", f.words))
+	}
 	for i, s := range l.skills {
 		g := &s.bank.Gate
 		sh := skillHeader{
@@ -113,6 +129,65 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		return fmt.Errorf("learning: snapshot: %w", err)
 	}
 	return model.WriteTensors(w, map[string]string{"format": "yan learner", "version": "1", "learner": string(j)}, ts)
+}
+
+// octets are bytes as a tensor, which holds them exactly.
+func octets(name string, b []byte) model.NamedTensor {
+	t := model.NamedTensor{Name: name, Shape: []int{len(b)}, Data: make([]float32, len(b)), Int8: true}
+	for i, x := range b {
+		t.Data[i] = float32(int8(x)) * model.Int8Step
+	}
+	return t
+}
+
+// readOctets reads what octets wrote.
+func readOctets(f *model.TensorFile, name string, n int) ([]byte, error) {
+	d, b := make([]float32, n), make([]byte, n)
+	err := f.Read(name, d, n)
+	for i, v := range d {
+		b[i] = byte(int8(v / model.Int8Step))
+	}
+	return b, err
+}
+
+// readFast reads the fast layer, and where the stream is in it.
+func (l *Learner) readFast(t *model.TensorFile, h *fastHeader, size int) error {
+	if h.Rows < 0 || h.Rows > size/rowBytes || h.Heed-h.Heed != 0 {
+		return errFast
+	}
+	f := newFast(l.cfg.Fast)
+	f.rows = make([]row, h.Rows)
+	b, err := readOctets(t, "fast.rows", h.Rows*rowBytes)
+	if err != nil {
+		return err
+	}
+	if f.words, err = readOctets(t, "fast.words", wordsHeard); err != nil {
+		return err
+	}
+	l.said = make([]opinion, max(len(l.pending)-1, 0))
+	for _, part := range []struct {
+		from []byte
+		to   any
+	}{{b, f.rows}, {h.Trust, &f.fastTrust}, {h.Cue, &l.cue}, {h.Begun, &l.before}, {h.Said, l.said}} {
+		if binary.Size(part.to) != len(part.from) {
+			return errFast
+		}
+		if _, err := binary.Decode(part.from, binary.LittleEndian, part.to); err != nil {
+			return errFast
+		}
+	}
+	for i := range f.rows {
+		if f.rows[i].Key != 0 {
+			f.used++
+		}
+	}
+	for i := range l.said {
+		if err := l.said[i].check(); err != nil {
+			return err
+		}
+	}
+	l.fast, l.heed = f, heed(h.Heed)
+	return f.check()
 }
 
 // ReadSnapshot makes l what it was when the snapshot was written. On an error l is as it was before.
@@ -153,6 +228,17 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	read := func(name string, n int) ([]float32, error) {
 		d := make([]float32, n)
 		return d, f.Read(name, d, n)
+	}
+	if l.cfg.Fast > 0 {
+		n.fast, n.heed, n.said = newFast(l.cfg.Fast), firstHeed, make([]opinion, max(len(n.pending)-1, 0))
+		for i := range n.said {
+			n.said[i] = noOpinion
+		}
+		if h.Fast != nil {
+			if err := n.readFast(f, h.Fast, len(b)); err != nil {
+				return err
+			}
+		}
 	}
 	if h.Begun {
 		if n.logits, err = read("logits", sense.Symbols); err != nil {

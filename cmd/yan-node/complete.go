@@ -12,7 +12,6 @@ import (
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
-	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -79,21 +78,16 @@ beginning of a stream of its own: nothing is learnt from it, and the owner's str
 	return cmd
 }
 
-// prompted is the thought that a text leaves at the beginning of a stream, and the log-odds of what follows.
-// A newline comes first: a stream does not begin in the middle of a line.
-func prompted(m *model.Model, text []byte) (*model.State, []float32) {
-	s := m.NewState()
-	tape := model.Tape{LastOnly: true, Lean: true}
-	in := sense.Text(append([]byte{'\n'}, text...))
-	for at := 0; at < len(in); at += 512 {
-		m.Forward(s, in[at:min(at+512, len(in))], &tape)
-	}
-	return s, tape.Logits
+// prompted is the thought that a text leads to at the beginning of a stream. A newline comes first: a stream does not begin
+// in the middle of a line.
+func prompted(l *learning.Learner, text []byte) *learning.Aside {
+	a := l.Aside()
+	a.Surprise(sense.Text(append([]byte{'\n'}, text...)))
+	return a
 }
 
 func complete(ctx context.Context, out io.Writer, asJSON bool, l *learning.Learner, prompt []byte, most int, line bool, by *sampler) error {
-	m := l.Model()
-	s, logits := prompted(m, prompt)
+	a := prompted(l, prompt)
 	var v *voice
 	if ui.IsTerminal(out) {
 		v = &voice{w: out} // nothing that moves a cursor
@@ -101,7 +95,7 @@ func complete(ctx context.Context, out io.Writer, asJSON bool, l *learning.Learn
 	var said []byte
 	var failed error
 	began := time.Now()
-	speak(m, s, logits, by, func(b byte) bool {
+	speak(a, by, func(b byte) bool {
 		if len(said) == most || line && b == '\n' || ctx.Err() != nil {
 			return false
 		}

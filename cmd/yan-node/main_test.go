@@ -297,14 +297,7 @@ func endingBits(t *testing.T, home, model, begin, end string) float64 {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	m := d.Node.Learner().Model()
-	s, logits := prompted(m, []byte(begin))
-	var nats float64
-	for _, b := range []byte(end) {
-		nats += surprise(logits, sense.Event{Byte: b})
-		logits = m.Step(s, sense.Event{Byte: b})
-	}
-	return bits(nats, len(end))
+	return bits(prompted(d.Node.Learner(), []byte(begin)).Surprise(sense.Text([]byte(end))), len(end))
 }
 
 // A device remembers over a restart what it was told.

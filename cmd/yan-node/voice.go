@@ -44,15 +44,14 @@ func (s *sampler) pick(logits []float32) byte {
 	return byte(slices.Index(logits, top))
 }
 
-// speak continues the stream of s, whose next byte has these log-odds, until say returns false. It writes
-// s, which is a copy of whatever stream it continues.
-func speak(m *model.Model, s *model.State, logits []float32, by *sampler, say func(byte) bool) {
+// speak goes on from where a thought is, until say returns false.
+func speak(a *learning.Aside, by *sampler, say func(byte) bool) {
 	for {
-		b := by.pick(logits)
+		b := by.pick(a.Expect())
 		if !say(b) {
 			return
 		}
-		logits = m.Step(s, sense.Event{Byte: b})
+		a.Step(sense.Event{Byte: b})
 	}
 }
 
@@ -62,16 +61,16 @@ const lineBytes = 120
 // goOn is what the learner expects to come next in its stream after text: a line, the next that is not
 // empty if a new one begins. The stream does not notice.
 func goOn(l *learning.Learner, text []byte, by *sampler) string {
-	m, s, logits := l.Model(), l.Live(), slices.Clone(l.Predict())
+	a := l.GoOn()
 	for _, b := range text {
-		logits = m.Step(s, sense.Event{Byte: b})
+		a.Step(sense.Event{Byte: b})
 	}
-	if logits == nil {
+	if a.Expect() == nil {
 		return ""
 	}
 	var line []byte
 	blank := 0 // lines
-	speak(m, s, logits, by, func(b byte) bool {
+	speak(a, by, func(b byte) bool {
 		if b == '\n' && len(line)+len(text) == 0 && blank < 2 {
 			blank++
 			return true

@@ -1,0 +1,80 @@
+package learning
+
+import (
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/sense"
+)
+
+// An Aside is a thought beside the owner's stream: it knows what the learner knows, the fast layer too, and learns
+// nothing. It is good until the learner's next event.
+type Aside struct {
+	model *model.Model
+	state *model.State
+	fast  *fast
+	cue   cue
+	heed  heed
+
+	begun  bool
+	said   opinion
+	own    [sense.Symbols]float32 // log-odds of the next event by the model alone
+	mixer  mixer
+	logits []float32
+}
+
+// Aside begins a stream of its own: nothing was said yet.
+func (l *Learner) Aside() *Aside { return l.AsideOf(l.model) }
+
+// AsideOf is Aside with the weights of another mind on the same base, as Settled returns.
+func (l *Learner) AsideOf(m *model.Model) *Aside {
+	return &Aside{model: m, state: m.NewState(), fast: l.fast, heed: firstHeed}
+}
+
+// GoOn begins where the owner's stream is.
+func (l *Learner) GoOn() *Aside {
+	a := &Aside{model: l.model, state: l.live.Clone(), fast: l.fast, cue: l.cue, heed: l.heed}
+	if l.logits != nil {
+		a.logits = append(a.logits, l.logits...)
+	}
+	return a
+}
+
+// Expect returns the log-odds of the next event, nil before the first. They belong to the aside until its next Step.
+func (a *Aside) Expect() []float32 { return a.logits }
+
+// Step takes in an event and returns what is expected next, as Expect does.
+func (a *Aside) Step(e sense.Event) []float32 {
+	if a.begun && a.fast != nil { // was it worth listening to?
+		alone := surprise(a.own[:], e)
+		a.mixer.mix(a.fast, a.own[:], &a.said, 1)
+		a.heed.saw(alone-surprise(a.mixer.mixed[:], e), 1)
+	}
+	logits := a.model.Step(a.state, e)
+	if a.fast != nil {
+		a.begun = true
+		copy(a.own[:], logits)
+		a.cue.pass(a.fast, e.Byte, false)
+		a.fast.think(&a.cue, &a.said)
+		a.mixer.mix(a.fast, a.own[:], &a.said, a.heed.share())
+		logits = a.mixer.mixed[:]
+	}
+	a.logits = append(a.logits[:0], logits...)
+	return a.logits
+}
+
+// Fork returns a copy that goes another way.
+func (a *Aside) Fork() *Aside {
+	c := *a
+	c.state, c.logits = a.state.Clone(), append([]float32(nil), a.logits...)
+	return &c
+}
+
+// Surprise takes in a text and returns how surprising it was, in nats. The first event of a stream surprises nobody.
+func (a *Aside) Surprise(in []sense.Event) (nats float64) {
+	for _, e := range in {
+		if a.logits != nil {
+			nats += surprise(a.logits, e)
+		}
+		a.Step(e)
+	}
+	return nats
+}

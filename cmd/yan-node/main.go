@@ -65,7 +65,7 @@ unless told to. Without a command it runs.`,
 	}
 	run.add(again)
 	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c),
-		peersCommand(&c), statusCommand(&c))
+		peersCommand(&c), statusCommand(&c), benchCommand(&c, (*benchFlags).plan))
 	return root
 }
 

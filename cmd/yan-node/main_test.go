@@ -408,10 +408,11 @@ func TestLearnEvalAndSkills(t *testing.T) {
 		Bits   float64 `json:"bits_per_byte"`
 		Active float64 `json:"active_share"`
 		Rate   float64 `json:"events_per_second"`
+		Harder float64 `json:"hard_easy_sections"`
 	}
 	with := decode[evaluation](t, run("eval", "--data", data, "--label", "ferry", "--json"))
 	without := decode[evaluation](t, run("eval", "--data", data, "--label", "ferry", "--static", "--json"))
-	if !(with.Bits < 0.5*without.Bits) || with.Events != without.Events || with.Active <= 0 || with.Active >= 0.5 || with.Rate <= 0 {
+	if !(with.Bits < 0.5*without.Bits) || with.Events != without.Events || with.Active <= 0 || with.Active >= 0.5 || with.Rate <= 0 || with.Harder < 0.3 || with.Harder > 3 {
 		t.Errorf("with %+v, without %+v", with, without)
 	}
 	s := decode[skillReport](t, run("skill", "show", "ferry", "--json"))

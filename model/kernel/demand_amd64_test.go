@@ -29,14 +29,11 @@ func BenchmarkDemandPacked(b *testing.B) {
 				for i, p := range panels {
 					k0, n0 := i/(s.n/cols512)*depth512, i%(s.n/cols512)*cols512
 					row := 0
-					for t := range tiles {
-						rows := base
-						if t < extra {
-							rows++
-						}
-						wide(rows, len(p)/cols512, &x[row*(s.k+16)+k0], (s.k+16)*4, 4, &p[0], cols512*4, &c[row*s.n+n0], s.n*4, 1<<cols512-1, min(k0, 1))
-						row += rows
+					for range extra {
+						wide(base+1, 1, len(p)/cols512, &x[row*(s.k+16)+k0], (s.k+16)*4, 4, &p[0], cols512*4, &c[row*s.n+n0], s.n*4, 1<<cols512-1, min(k0, 1))
+						row += base + 1
 					}
+					wide(base, tiles-extra, len(p)/cols512, &x[row*(s.k+16)+k0], (s.k+16)*4, 4, &p[0], cols512*4, &c[row*s.n+n0], s.n*4, 1<<cols512-1, min(k0, 1))
 				}
 			}, fmaPeak)
 			rate := 2 * float64(s.m*s.n*s.k) / least.Seconds()

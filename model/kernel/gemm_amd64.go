@@ -267,14 +267,16 @@ func gemmWide(ws *Workspace, c []float32, ldc int, a []float32, ars, acs int, b 
 				default:
 					panel, stride = &b.F32[from], brs*4
 				}
-				i := 0
-				for t := range tiles {
-					rows := base
-					if t < extra {
-						rows++
+				// Taller tiles first. The loop bounds what one call does, for a call cannot be preempted.
+				rows, count, i := base+1, extra, 0
+				for range 2 {
+					for count > 0 {
+						some := min(count, 32)
+						wide(rows, some, kc, &rowsA[i*rowStride], rowStride*4, acs*4, panel, stride, &c[(m0+i)*ldc+n0], ldc*4, uint64(1)<<width-1, flag)
+						i += some * rows
+						count -= some
 					}
-					wide(rows, kc, &rowsA[i*rowStride], rowStride*4, acs*4, panel, stride, &c[(m0+i)*ldc+n0], ldc*4, uint64(1)<<width-1, flag)
-					i += rows
+					rows, count = base, tiles-extra
 				}
 			}
 		}
@@ -319,35 +321,35 @@ func packWideHalf(ws *Workspace, b []uint16, brs, bcs, kc, width int) {
 	}
 }
 
-func wide(rows, k int, a *float32, ars, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int) {
+func wide(rows, tiles, k int, a *float32, ars, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int) {
 	switch rows {
 	case 1:
-		gemm512x1(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x1(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 2:
-		gemm512x2(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x2(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 3:
-		gemm512x3(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x3(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 4:
-		gemm512x4(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x4(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 5:
-		gemm512x5(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x5(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 6:
-		gemm512x6(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x6(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 7:
-		gemm512x7(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x7(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 8:
-		gemm512x8(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x8(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 9:
-		gemm512x9(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x9(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 10:
-		gemm512x10(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x10(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 11:
-		gemm512x11(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x11(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 12:
-		gemm512x12(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x12(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 13:
-		gemm512x13(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x13(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	case 14:
-		gemm512x14(k, a, ars, acs, b, brs, c, ldc, mask, acc)
+		gemm512x14(tiles, k, a, ars, acs, b, brs, c, ldc, mask, acc)
 	}
 }

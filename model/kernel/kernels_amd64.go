@@ -23,46 +23,46 @@ func gemm256x5(tiles int, k int, a *float32, ars int, acs int, b *float32, brs i
 func gemm256x6(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, acc int)
 
 //go:noescape
-func gemm512x1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x1(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x2(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x2(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x3(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x3(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x4(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x5(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x5(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x6(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x6(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x7(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x7(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x8(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x8(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x9(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x9(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x10(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x10(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x11(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x11(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x12(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x12(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x13(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x13(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
-func gemm512x14(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+func gemm512x14(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 
 //go:noescape
 func packT256(k4 int, b *float32, ldb int, dst *float32)

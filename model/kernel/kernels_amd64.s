@@ -878,71 +878,86 @@ gemm256x6_store:
 	VZEROUPPER
 	RET
 
-// func gemm512x1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x1(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x1(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   brs+40(FP), SI
-	MOVQ   mask+64(FP), DI
-	KMOVW  DI, K1
-	SHRQ   $0x10, DI
-	KMOVW  DI, K2
+TEXT ·gemm512x1(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	MOVQ  mask+72(FP), R8
+	KMOVW R8, K1
+	SHRQ  $0x10, R8
+	KMOVW R8, K2
+
+gemm512x1_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
+	MOVQ   b+40(FP), R8
+	MOVQ   k+8(FP), R9
 
 gemm512x1_k:
-	VMOVUPS.Z    (BX), K1, Z2
-	VMOVUPS.Z    64(BX), K2, Z3
-	ADDQ         SI, BX
+	VMOVUPS.Z    (R8), K1, Z2
+	VMOVUPS.Z    64(R8), K2, Z3
+	ADDQ         SI, R8
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         DX, CX
-	DECQ         AX
+	ADDQ         BX, CX
+	DECQ         R9
 	JNZ          gemm512x1_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), CX
-	TESTQ        CX, CX
+	MOVQ         ldc+64(FP), R8
+	MOVQ         acc+80(FP), R9
+	TESTQ        R9, R9
 	JZ           gemm512x1_store
-	MOVQ         AX, CX
-	VMOVUPS.Z    (CX), K1, Z2
-	VMOVUPS.Z    64(CX), K2, Z3
+	MOVQ         DI, R9
+	VMOVUPS.Z    (R9), K1, Z2
+	VMOVUPS.Z    64(R9), K2, Z3
 	VADDPS       Z2, Z0, Z0
 	VADDPS       Z3, Z1, Z1
 
 gemm512x1_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R8, DI
+	MOVQ    k+8(FP), R8
+	IMULQ   BX, R8
+	SUBQ    R8, CX
+	IMUL3Q  $+1, DX, R8
+	ADDQ    R8, CX
+	DECQ    AX
+	JNZ     gemm512x1_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x2(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x2(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x2(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   mask+64(FP), R8
-	KMOVW  R8, K1
-	SHRQ   $0x10, R8
-	KMOVW  R8, K2
+TEXT ·gemm512x2(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	MOVQ  mask+72(FP), R8
+	KMOVW R8, K1
+	SHRQ  $0x10, R8
+	KMOVW R8, K2
+
+gemm512x2_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	MOVQ   b+40(FP), R8
+	MOVQ   k+8(FP), R9
 
 gemm512x2_k:
-	VMOVUPS.Z    (SI), K1, Z4
-	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R8), K1, Z4
+	VMOVUPS.Z    64(R8), K2, Z5
+	ADDQ         SI, R8
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
@@ -950,57 +965,68 @@ gemm512x2_k:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R9
 	JNZ          gemm512x2_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R8
+	MOVQ         acc+80(FP), R9
+	TESTQ        R9, R9
 	JZ           gemm512x2_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z4
-	VMOVUPS.Z    64(DX), K2, Z5
+	MOVQ         DI, R9
+	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    64(R9), K2, Z5
 	VADDPS       Z4, Z0, Z0
 	VADDPS       Z5, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z4
-	VMOVUPS.Z    64(DX), K2, Z5
+	ADDQ         R8, R9
+	VMOVUPS.Z    (R9), K1, Z4
+	VMOVUPS.Z    64(R9), K2, Z5
 	VADDPS       Z4, Z2, Z2
 	VADDPS       Z5, Z3, Z3
 
 gemm512x2_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R8, DI
+	MOVQ    k+8(FP), R8
+	IMULQ   BX, R8
+	SUBQ    R8, CX
+	IMUL3Q  $+2, DX, R8
+	ADDQ    R8, CX
+	DECQ    AX
+	JNZ     gemm512x2_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x3(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x3(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x3(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   mask+64(FP), R8
-	KMOVW  R8, K1
-	SHRQ   $0x10, R8
-	KMOVW  R8, K2
+TEXT ·gemm512x3(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	MOVQ  mask+72(FP), R8
+	KMOVW R8, K1
+	SHRQ  $0x10, R8
+	KMOVW R8, K2
+
+gemm512x3_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
+	MOVQ   b+40(FP), R8
+	MOVQ   k+8(FP), R9
 
 gemm512x3_k:
-	VMOVUPS.Z    (SI), K1, Z6
-	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R8), K1, Z6
+	VMOVUPS.Z    64(R8), K2, Z7
+	ADDQ         SI, R8
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
@@ -1011,55 +1037,64 @@ gemm512x3_k:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R9
 	JNZ          gemm512x3_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R8
+	MOVQ         acc+80(FP), R9
+	TESTQ        R9, R9
 	JZ           gemm512x3_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z6
-	VMOVUPS.Z    64(DX), K2, Z7
+	MOVQ         DI, R9
+	VMOVUPS.Z    (R9), K1, Z6
+	VMOVUPS.Z    64(R9), K2, Z7
 	VADDPS       Z6, Z0, Z0
 	VADDPS       Z7, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z6
-	VMOVUPS.Z    64(DX), K2, Z7
+	ADDQ         R8, R9
+	VMOVUPS.Z    (R9), K1, Z6
+	VMOVUPS.Z    64(R9), K2, Z7
 	VADDPS       Z6, Z2, Z2
 	VADDPS       Z7, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z6
-	VMOVUPS.Z    64(DX), K2, Z7
+	ADDQ         R8, R9
+	VMOVUPS.Z    (R9), K1, Z6
+	VMOVUPS.Z    64(R9), K2, Z7
 	VADDPS       Z6, Z4, Z4
 	VADDPS       Z7, Z5, Z5
 
 gemm512x3_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R8, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R8, DI
+	MOVQ    k+8(FP), R8
+	IMULQ   BX, R8
+	SUBQ    R8, CX
+	IMUL3Q  $+3, DX, R8
+	ADDQ    R8, CX
+	DECQ    AX
+	JNZ     gemm512x3_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x4(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x4(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   mask+64(FP), R9
-	KMOVW  R9, K1
-	SHRQ   $0x10, R9
-	KMOVW  R9, K2
+TEXT ·gemm512x4(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	MOVQ  mask+72(FP), R9
+	KMOVW R9, K1
+	SHRQ  $0x10, R9
+	KMOVW R9, K2
+
+gemm512x4_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1068,11 +1103,13 @@ TEXT ·gemm512x4(SB), NOSPLIT, $0-80
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
+	MOVQ   b+40(FP), R9
+	MOVQ   k+8(FP), R10
 
 gemm512x4_k:
-	VMOVUPS.Z    (SI), K1, Z8
-	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R9), K1, Z8
+	VMOVUPS.Z    64(R9), K2, Z9
+	ADDQ         SI, R9
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
@@ -1086,63 +1123,72 @@ gemm512x4_k:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R10
 	JNZ          gemm512x4_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R9
+	MOVQ         acc+80(FP), R10
+	TESTQ        R10, R10
 	JZ           gemm512x4_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z8
-	VMOVUPS.Z    64(DX), K2, Z9
+	MOVQ         DI, R10
+	VMOVUPS.Z    (R10), K1, Z8
+	VMOVUPS.Z    64(R10), K2, Z9
 	VADDPS       Z8, Z0, Z0
 	VADDPS       Z9, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z8
-	VMOVUPS.Z    64(DX), K2, Z9
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z8
+	VMOVUPS.Z    64(R10), K2, Z9
 	VADDPS       Z8, Z2, Z2
 	VADDPS       Z9, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z8
-	VMOVUPS.Z    64(DX), K2, Z9
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z8
+	VMOVUPS.Z    64(R10), K2, Z9
 	VADDPS       Z8, Z4, Z4
 	VADDPS       Z9, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z8
-	VMOVUPS.Z    64(DX), K2, Z9
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z8
+	VMOVUPS.Z    64(R10), K2, Z9
 	VADDPS       Z8, Z6, Z6
 	VADDPS       Z9, Z7, Z7
 
 gemm512x4_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R9, DI
+	MOVQ    k+8(FP), R9
+	IMULQ   BX, R9
+	SUBQ    R9, CX
+	IMUL3Q  $+4, DX, R9
+	ADDQ    R9, CX
+	DECQ    AX
+	JNZ     gemm512x4_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x5(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x5(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x5(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   mask+64(FP), R9
-	KMOVW  R9, K1
-	SHRQ   $0x10, R9
-	KMOVW  R9, K2
+TEXT ·gemm512x5(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	MOVQ  mask+72(FP), R9
+	KMOVW R9, K1
+	SHRQ  $0x10, R9
+	KMOVW R9, K2
+
+gemm512x5_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1153,11 +1199,13 @@ TEXT ·gemm512x5(SB), NOSPLIT, $0-80
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
+	MOVQ   b+40(FP), R9
+	MOVQ   k+8(FP), R10
 
 gemm512x5_k:
-	VMOVUPS.Z    (SI), K1, Z10
-	VMOVUPS.Z    64(SI), K2, Z11
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R9), K1, Z10
+	VMOVUPS.Z    64(R9), K2, Z11
+	ADDQ         SI, R9
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
@@ -1174,72 +1222,81 @@ gemm512x5_k:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R10
 	JNZ          gemm512x5_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R9
+	MOVQ         acc+80(FP), R10
+	TESTQ        R10, R10
 	JZ           gemm512x5_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z10
-	VMOVUPS.Z    64(DX), K2, Z11
+	MOVQ         DI, R10
+	VMOVUPS.Z    (R10), K1, Z10
+	VMOVUPS.Z    64(R10), K2, Z11
 	VADDPS       Z10, Z0, Z0
 	VADDPS       Z11, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z10
-	VMOVUPS.Z    64(DX), K2, Z11
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z10
+	VMOVUPS.Z    64(R10), K2, Z11
 	VADDPS       Z10, Z2, Z2
 	VADDPS       Z11, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z10
-	VMOVUPS.Z    64(DX), K2, Z11
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z10
+	VMOVUPS.Z    64(R10), K2, Z11
 	VADDPS       Z10, Z4, Z4
 	VADDPS       Z11, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z10
-	VMOVUPS.Z    64(DX), K2, Z11
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z10
+	VMOVUPS.Z    64(R10), K2, Z11
 	VADDPS       Z10, Z6, Z6
 	VADDPS       Z11, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z10
-	VMOVUPS.Z    64(DX), K2, Z11
+	ADDQ         R9, R10
+	VMOVUPS.Z    (R10), K1, Z10
+	VMOVUPS.Z    64(R10), K2, Z11
 	VADDPS       Z10, Z8, Z8
 	VADDPS       Z11, Z9, Z9
 
 gemm512x5_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R9, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R9, DI
+	MOVQ    k+8(FP), R9
+	IMULQ   BX, R9
+	SUBQ    R9, CX
+	IMUL3Q  $+5, DX, R9
+	ADDQ    R9, CX
+	DECQ    AX
+	JNZ     gemm512x5_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x6(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x6(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x6(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	MOVQ   mask+64(FP), R10
-	KMOVW  R10, K1
-	SHRQ   $0x10, R10
-	KMOVW  R10, K2
+TEXT ·gemm512x6(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	MOVQ  mask+72(FP), R10
+	KMOVW R10, K1
+	SHRQ  $0x10, R10
+	KMOVW R10, K2
+
+gemm512x6_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1252,11 +1309,13 @@ TEXT ·gemm512x6(SB), NOSPLIT, $0-80
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
+	MOVQ   b+40(FP), R10
+	MOVQ   k+8(FP), R11
 
 gemm512x6_k:
-	VMOVUPS.Z    (SI), K1, Z12
-	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R10), K1, Z12
+	VMOVUPS.Z    64(R10), K2, Z13
+	ADDQ         SI, R10
 	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1276,80 +1335,89 @@ gemm512x6_k:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R11
 	JNZ          gemm512x6_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R10
+	MOVQ         acc+80(FP), R11
+	TESTQ        R11, R11
 	JZ           gemm512x6_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	MOVQ         DI, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z0, Z0
 	VADDPS       Z13, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z2, Z2
 	VADDPS       Z13, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z4, Z4
 	VADDPS       Z13, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z6, Z6
 	VADDPS       Z13, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z8, Z8
 	VADDPS       Z13, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z12
-	VMOVUPS.Z    64(DX), K2, Z13
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z12
+	VMOVUPS.Z    64(R11), K2, Z13
 	VADDPS       Z12, Z10, Z10
 	VADDPS       Z13, Z11, Z11
 
 gemm512x6_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R10, DI
+	MOVQ    k+8(FP), R10
+	IMULQ   BX, R10
+	SUBQ    R10, CX
+	IMUL3Q  $+6, DX, R10
+	ADDQ    R10, CX
+	DECQ    AX
+	JNZ     gemm512x6_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x7(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x7(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x7(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	MOVQ   mask+64(FP), R10
-	KMOVW  R10, K1
-	SHRQ   $0x10, R10
-	KMOVW  R10, K2
+TEXT ·gemm512x7(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	MOVQ  mask+72(FP), R10
+	KMOVW R10, K1
+	SHRQ  $0x10, R10
+	KMOVW R10, K2
+
+gemm512x7_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1364,11 +1432,13 @@ TEXT ·gemm512x7(SB), NOSPLIT, $0-80
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
+	MOVQ   b+40(FP), R10
+	MOVQ   k+8(FP), R11
 
 gemm512x7_k:
-	VMOVUPS.Z    (SI), K1, Z14
-	VMOVUPS.Z    64(SI), K2, Z15
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R10), K1, Z14
+	VMOVUPS.Z    64(R10), K2, Z15
+	ADDQ         SI, R10
 	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -1391,89 +1461,98 @@ gemm512x7_k:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R11
 	JNZ          gemm512x7_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R10
+	MOVQ         acc+80(FP), R11
+	TESTQ        R11, R11
 	JZ           gemm512x7_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	MOVQ         DI, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z0, Z0
 	VADDPS       Z15, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z2, Z2
 	VADDPS       Z15, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z4, Z4
 	VADDPS       Z15, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z6, Z6
 	VADDPS       Z15, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z8, Z8
 	VADDPS       Z15, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z10, Z10
 	VADDPS       Z15, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z14
-	VMOVUPS.Z    64(DX), K2, Z15
+	ADDQ         R10, R11
+	VMOVUPS.Z    (R11), K1, Z14
+	VMOVUPS.Z    64(R11), K2, Z15
 	VADDPS       Z14, Z12, Z12
 	VADDPS       Z15, Z13, Z13
 
 gemm512x7_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R10, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R10, DI
+	MOVQ    k+8(FP), R10
+	IMULQ   BX, R10
+	SUBQ    R10, CX
+	IMUL3Q  $+7, DX, R10
+	ADDQ    R10, CX
+	DECQ    AX
+	JNZ     gemm512x7_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x8(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x8(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x8(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	MOVQ   mask+64(FP), R11
-	KMOVW  R11, K1
-	SHRQ   $0x10, R11
-	KMOVW  R11, K2
+TEXT ·gemm512x8(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	MOVQ  mask+72(FP), R11
+	KMOVW R11, K1
+	SHRQ  $0x10, R11
+	KMOVW R11, K2
+
+gemm512x8_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1490,11 +1569,13 @@ TEXT ·gemm512x8(SB), NOSPLIT, $0-80
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
+	MOVQ   b+40(FP), R11
+	MOVQ   k+8(FP), R12
 
 gemm512x8_k:
-	VMOVUPS.Z    (SI), K1, Z16
-	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R11), K1, Z16
+	VMOVUPS.Z    64(R11), K2, Z17
+	ADDQ         SI, R11
 	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -1520,97 +1601,106 @@ gemm512x8_k:
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R12
 	JNZ          gemm512x8_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R11
+	MOVQ         acc+80(FP), R12
+	TESTQ        R12, R12
 	JZ           gemm512x8_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	MOVQ         DI, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z0, Z0
 	VADDPS       Z17, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z2, Z2
 	VADDPS       Z17, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z4, Z4
 	VADDPS       Z17, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z6, Z6
 	VADDPS       Z17, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z8, Z8
 	VADDPS       Z17, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z10, Z10
 	VADDPS       Z17, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z12, Z12
 	VADDPS       Z17, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z16
-	VMOVUPS.Z    64(DX), K2, Z17
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z16
+	VMOVUPS.Z    64(R12), K2, Z17
 	VADDPS       Z16, Z14, Z14
 	VADDPS       Z17, Z15, Z15
 
 gemm512x8_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R11, DI
+	MOVQ    k+8(FP), R11
+	IMULQ   BX, R11
+	SUBQ    R11, CX
+	IMUL3Q  $+8, DX, R11
+	ADDQ    R11, CX
+	DECQ    AX
+	JNZ     gemm512x8_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x9(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x9(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x9(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	MOVQ   mask+64(FP), R11
-	KMOVW  R11, K1
-	SHRQ   $0x10, R11
-	KMOVW  R11, K2
+TEXT ·gemm512x9(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	MOVQ  mask+72(FP), R11
+	KMOVW R11, K1
+	SHRQ  $0x10, R11
+	KMOVW R11, K2
+
+gemm512x9_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1629,11 +1719,13 @@ TEXT ·gemm512x9(SB), NOSPLIT, $0-80
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
+	MOVQ   b+40(FP), R11
+	MOVQ   k+8(FP), R12
 
 gemm512x9_k:
-	VMOVUPS.Z    (SI), K1, Z18
-	VMOVUPS.Z    64(SI), K2, Z19
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R11), K1, Z18
+	VMOVUPS.Z    64(R11), K2, Z19
+	ADDQ         SI, R11
 	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -1662,106 +1754,115 @@ gemm512x9_k:
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R12
 	JNZ          gemm512x9_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R11
+	MOVQ         acc+80(FP), R12
+	TESTQ        R12, R12
 	JZ           gemm512x9_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	MOVQ         DI, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z0, Z0
 	VADDPS       Z19, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z2, Z2
 	VADDPS       Z19, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z4, Z4
 	VADDPS       Z19, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z6, Z6
 	VADDPS       Z19, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z8, Z8
 	VADDPS       Z19, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z10, Z10
 	VADDPS       Z19, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z12, Z12
 	VADDPS       Z19, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z14, Z14
 	VADDPS       Z19, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z18
-	VMOVUPS.Z    64(DX), K2, Z19
+	ADDQ         R11, R12
+	VMOVUPS.Z    (R12), K1, Z18
+	VMOVUPS.Z    64(R12), K2, Z19
 	VADDPS       Z18, Z16, Z16
 	VADDPS       Z19, Z17, Z17
 
 gemm512x9_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R11, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R11, DI
+	MOVQ    k+8(FP), R11
+	IMULQ   BX, R11
+	SUBQ    R11, CX
+	IMUL3Q  $+9, DX, R11
+	ADDQ    R11, CX
+	DECQ    AX
+	JNZ     gemm512x9_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x10(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x10(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x10(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	LEAQ   (R10)(DX*2), R11
-	MOVQ   mask+64(FP), R12
-	KMOVW  R12, K1
-	SHRQ   $0x10, R12
-	KMOVW  R12, K2
+TEXT ·gemm512x10(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	LEAQ  (R10)(DX*2), R11
+	MOVQ  mask+72(FP), R12
+	KMOVW R12, K1
+	SHRQ  $0x10, R12
+	KMOVW R12, K2
+
+gemm512x10_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1782,11 +1883,13 @@ TEXT ·gemm512x10(SB), NOSPLIT, $0-80
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
+	MOVQ   b+40(FP), R12
+	MOVQ   k+8(FP), R13
 
 gemm512x10_k:
-	VMOVUPS.Z    (SI), K1, Z20
-	VMOVUPS.Z    64(SI), K2, Z21
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R12), K1, Z20
+	VMOVUPS.Z    64(R12), K2, Z21
+	ADDQ         SI, R12
 	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -1818,114 +1921,123 @@ gemm512x10_k:
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R13
 	JNZ          gemm512x10_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R12
+	MOVQ         acc+80(FP), R13
+	TESTQ        R13, R13
 	JZ           gemm512x10_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	MOVQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z0, Z0
 	VADDPS       Z21, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z2, Z2
 	VADDPS       Z21, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z4, Z4
 	VADDPS       Z21, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z6, Z6
 	VADDPS       Z21, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z8, Z8
 	VADDPS       Z21, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z10, Z10
 	VADDPS       Z21, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z12, Z12
 	VADDPS       Z21, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z14, Z14
 	VADDPS       Z21, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z16, Z16
 	VADDPS       Z21, Z17, Z17
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z20
-	VMOVUPS.Z    64(DX), K2, Z21
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z20
+	VMOVUPS.Z    64(R13), K2, Z21
 	VADDPS       Z20, Z18, Z18
 	VADDPS       Z21, Z19, Z19
 
 gemm512x10_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z18, K1, (AX)
-	VMOVUPS Z19, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z18, K1, (DI)
+	VMOVUPS Z19, K2, 64(DI)
+	ADDQ    R12, DI
+	MOVQ    k+8(FP), R12
+	IMULQ   BX, R12
+	SUBQ    R12, CX
+	IMUL3Q  $+10, DX, R12
+	ADDQ    R12, CX
+	DECQ    AX
+	JNZ     gemm512x10_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x11(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x11(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x11(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	LEAQ   (R10)(DX*2), R11
-	MOVQ   mask+64(FP), R12
-	KMOVW  R12, K1
-	SHRQ   $0x10, R12
-	KMOVW  R12, K2
+TEXT ·gemm512x11(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	LEAQ  (R10)(DX*2), R11
+	MOVQ  mask+72(FP), R12
+	KMOVW R12, K1
+	SHRQ  $0x10, R12
+	KMOVW R12, K2
+
+gemm512x11_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1948,11 +2060,13 @@ TEXT ·gemm512x11(SB), NOSPLIT, $0-80
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
+	MOVQ   b+40(FP), R12
+	MOVQ   k+8(FP), R13
 
 gemm512x11_k:
-	VMOVUPS.Z    (SI), K1, Z22
-	VMOVUPS.Z    64(SI), K2, Z23
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R12), K1, Z22
+	VMOVUPS.Z    64(R12), K2, Z23
+	ADDQ         SI, R12
 	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -1987,123 +2101,132 @@ gemm512x11_k:
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R13
 	JNZ          gemm512x11_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R12
+	MOVQ         acc+80(FP), R13
+	TESTQ        R13, R13
 	JZ           gemm512x11_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	MOVQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z0, Z0
 	VADDPS       Z23, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z2, Z2
 	VADDPS       Z23, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z4, Z4
 	VADDPS       Z23, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z6, Z6
 	VADDPS       Z23, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z8, Z8
 	VADDPS       Z23, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z10, Z10
 	VADDPS       Z23, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z12, Z12
 	VADDPS       Z23, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z14, Z14
 	VADDPS       Z23, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z16, Z16
 	VADDPS       Z23, Z17, Z17
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z18, Z18
 	VADDPS       Z23, Z19, Z19
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z22
-	VMOVUPS.Z    64(DX), K2, Z23
+	ADDQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z22
+	VMOVUPS.Z    64(R13), K2, Z23
 	VADDPS       Z22, Z20, Z20
 	VADDPS       Z23, Z21, Z21
 
 gemm512x11_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z18, K1, (AX)
-	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z20, K1, (AX)
-	VMOVUPS Z21, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z18, K1, (DI)
+	VMOVUPS Z19, K2, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z20, K1, (DI)
+	VMOVUPS Z21, K2, 64(DI)
+	ADDQ    R12, DI
+	MOVQ    k+8(FP), R12
+	IMULQ   BX, R12
+	SUBQ    R12, CX
+	IMUL3Q  $+11, DX, R12
+	ADDQ    R12, CX
+	DECQ    AX
+	JNZ     gemm512x11_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x12(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x12(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x12(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	LEAQ   (R10)(DX*2), R11
-	LEAQ   (R11)(DX*2), R12
-	MOVQ   mask+64(FP), R13
-	KMOVW  R13, K1
-	SHRQ   $0x10, R13
-	KMOVW  R13, K2
+TEXT ·gemm512x12(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	LEAQ  (R10)(DX*2), R11
+	LEAQ  (R11)(DX*2), R12
+	MOVQ  mask+72(FP), R13
+	KMOVW R13, K1
+	SHRQ  $0x10, R13
+	KMOVW R13, K2
+
+gemm512x12_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2128,11 +2251,13 @@ TEXT ·gemm512x12(SB), NOSPLIT, $0-80
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
+	MOVQ   b+40(FP), R13
+	MOVQ   k+8(FP), R14
 
 gemm512x12_k:
-	VMOVUPS.Z    (SI), K1, Z24
-	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R13), K1, Z24
+	VMOVUPS.Z    64(R13), K2, Z25
+	ADDQ         SI, R13
 	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -2170,131 +2295,140 @@ gemm512x12_k:
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R14
 	JNZ          gemm512x12_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R13
+	MOVQ         acc+80(FP), R14
+	TESTQ        R14, R14
 	JZ           gemm512x12_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	MOVQ         DI, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z0, Z0
 	VADDPS       Z25, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z2, Z2
 	VADDPS       Z25, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z4, Z4
 	VADDPS       Z25, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z6, Z6
 	VADDPS       Z25, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z8, Z8
 	VADDPS       Z25, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z10, Z10
 	VADDPS       Z25, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z12, Z12
 	VADDPS       Z25, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z14, Z14
 	VADDPS       Z25, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z16, Z16
 	VADDPS       Z25, Z17, Z17
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z18, Z18
 	VADDPS       Z25, Z19, Z19
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z20, Z20
 	VADDPS       Z25, Z21, Z21
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z24
-	VMOVUPS.Z    64(DX), K2, Z25
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z24
+	VMOVUPS.Z    64(R14), K2, Z25
 	VADDPS       Z24, Z22, Z22
 	VADDPS       Z25, Z23, Z23
 
 gemm512x12_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z18, K1, (AX)
-	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z20, K1, (AX)
-	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z22, K1, (AX)
-	VMOVUPS Z23, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z18, K1, (DI)
+	VMOVUPS Z19, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z20, K1, (DI)
+	VMOVUPS Z21, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z22, K1, (DI)
+	VMOVUPS Z23, K2, 64(DI)
+	ADDQ    R13, DI
+	MOVQ    k+8(FP), R13
+	IMULQ   BX, R13
+	SUBQ    R13, CX
+	IMUL3Q  $+12, DX, R13
+	ADDQ    R13, CX
+	DECQ    AX
+	JNZ     gemm512x12_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x13(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x13(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x13(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	LEAQ   (R10)(DX*2), R11
-	LEAQ   (R11)(DX*2), R12
-	MOVQ   mask+64(FP), R13
-	KMOVW  R13, K1
-	SHRQ   $0x10, R13
-	KMOVW  R13, K2
+TEXT ·gemm512x13(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	LEAQ  (R10)(DX*2), R11
+	LEAQ  (R11)(DX*2), R12
+	MOVQ  mask+72(FP), R13
+	KMOVW R13, K1
+	SHRQ  $0x10, R13
+	KMOVW R13, K2
+
+gemm512x13_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2321,11 +2455,13 @@ TEXT ·gemm512x13(SB), NOSPLIT, $0-80
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
+	MOVQ   b+40(FP), R13
+	MOVQ   k+8(FP), R14
 
 gemm512x13_k:
-	VMOVUPS.Z    (SI), K1, Z26
-	VMOVUPS.Z    64(SI), K2, Z27
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R13), K1, Z26
+	VMOVUPS.Z    64(R13), K2, Z27
+	ADDQ         SI, R13
 	VBROADCASTSS (CX), Z28
 	VFMADD231PS  Z26, Z28, Z0
 	VFMADD231PS  Z27, Z28, Z1
@@ -2366,140 +2502,149 @@ gemm512x13_k:
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R14
 	JNZ          gemm512x13_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R13
+	MOVQ         acc+80(FP), R14
+	TESTQ        R14, R14
 	JZ           gemm512x13_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	MOVQ         DI, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z0, Z0
 	VADDPS       Z27, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z2, Z2
 	VADDPS       Z27, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z4, Z4
 	VADDPS       Z27, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z6, Z6
 	VADDPS       Z27, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z8, Z8
 	VADDPS       Z27, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z10, Z10
 	VADDPS       Z27, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z12, Z12
 	VADDPS       Z27, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z14, Z14
 	VADDPS       Z27, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z16, Z16
 	VADDPS       Z27, Z17, Z17
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z18, Z18
 	VADDPS       Z27, Z19, Z19
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z20, Z20
 	VADDPS       Z27, Z21, Z21
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z22, Z22
 	VADDPS       Z27, Z23, Z23
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z26
-	VMOVUPS.Z    64(DX), K2, Z27
+	ADDQ         R13, R14
+	VMOVUPS.Z    (R14), K1, Z26
+	VMOVUPS.Z    64(R14), K2, Z27
 	VADDPS       Z26, Z24, Z24
 	VADDPS       Z27, Z25, Z25
 
 gemm512x13_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z18, K1, (AX)
-	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z20, K1, (AX)
-	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z22, K1, (AX)
-	VMOVUPS Z23, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z24, K1, (AX)
-	VMOVUPS Z25, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z18, K1, (DI)
+	VMOVUPS Z19, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z20, K1, (DI)
+	VMOVUPS Z21, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z22, K1, (DI)
+	VMOVUPS Z23, K2, 64(DI)
+	ADDQ    R13, DI
+	VMOVUPS Z24, K1, (DI)
+	VMOVUPS Z25, K2, 64(DI)
+	ADDQ    R13, DI
+	MOVQ    k+8(FP), R13
+	IMULQ   BX, R13
+	SUBQ    R13, CX
+	IMUL3Q  $+13, DX, R13
+	ADDQ    R13, CX
+	DECQ    AX
+	JNZ     gemm512x13_tile
 	VZEROUPPER
 	RET
 
-// func gemm512x14(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
+// func gemm512x14(tiles int, k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)
 // Requires: AVX, AVX512F
-TEXT ·gemm512x14(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   brs+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (R8)(DX*2), R9
-	LEAQ   (R9)(DX*2), R10
-	LEAQ   (R10)(DX*2), R11
-	LEAQ   (R11)(DX*2), R12
-	LEAQ   (R12)(DX*2), R13
-	MOVQ   mask+64(FP), R14
-	KMOVW  R14, K1
-	SHRQ   $0x10, R14
-	KMOVW  R14, K2
+TEXT ·gemm512x14(SB), NOSPLIT, $0-88
+	MOVQ  tiles+0(FP), AX
+	MOVQ  a+16(FP), CX
+	MOVQ  ars+24(FP), DX
+	MOVQ  acs+32(FP), BX
+	MOVQ  brs+48(FP), SI
+	MOVQ  c+56(FP), DI
+	LEAQ  (DX)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	LEAQ  (R10)(DX*2), R11
+	LEAQ  (R11)(DX*2), R12
+	LEAQ  (R12)(DX*2), R13
+	MOVQ  mask+72(FP), R14
+	KMOVW R14, K1
+	SHRQ  $0x10, R14
+	KMOVW R14, K2
+
+gemm512x14_tile:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2528,11 +2673,13 @@ TEXT ·gemm512x14(SB), NOSPLIT, $0-80
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
+	MOVQ   b+40(FP), R14
+	MOVQ   k+8(FP), R15
 
 gemm512x14_k:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	ADDQ         DI, SI
+	VMOVUPS.Z    (R14), K1, Z28
+	VMOVUPS.Z    64(R14), K2, Z29
+	ADDQ         SI, R14
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2576,126 +2723,133 @@ gemm512x14_k:
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
 	ADDQ         BX, CX
-	DECQ         AX
+	DECQ         R15
 	JNZ          gemm512x14_k
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         acc+72(FP), DX
-	TESTQ        DX, DX
+	MOVQ         ldc+64(FP), R14
+	MOVQ         acc+80(FP), R15
+	TESTQ        R15, R15
 	JZ           gemm512x14_store
-	MOVQ         AX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	MOVQ         DI, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z0, Z0
 	VADDPS       Z29, Z1, Z1
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z2, Z2
 	VADDPS       Z29, Z3, Z3
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z4, Z4
 	VADDPS       Z29, Z5, Z5
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z6, Z6
 	VADDPS       Z29, Z7, Z7
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z8, Z8
 	VADDPS       Z29, Z9, Z9
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z10, Z10
 	VADDPS       Z29, Z11, Z11
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z12, Z12
 	VADDPS       Z29, Z13, Z13
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z14, Z14
 	VADDPS       Z29, Z15, Z15
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z16, Z16
 	VADDPS       Z29, Z17, Z17
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z18, Z18
 	VADDPS       Z29, Z19, Z19
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z20, Z20
 	VADDPS       Z29, Z21, Z21
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z22, Z22
 	VADDPS       Z29, Z23, Z23
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z24, Z24
 	VADDPS       Z29, Z25, Z25
-	ADDQ         CX, DX
-	VMOVUPS.Z    (DX), K1, Z28
-	VMOVUPS.Z    64(DX), K2, Z29
+	ADDQ         R14, R15
+	VMOVUPS.Z    (R15), K1, Z28
+	VMOVUPS.Z    64(R15), K2, Z29
 	VADDPS       Z28, Z26, Z26
 	VADDPS       Z29, Z27, Z27
 
 gemm512x14_store:
-	VMOVUPS Z0, K1, (AX)
-	VMOVUPS Z1, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z2, K1, (AX)
-	VMOVUPS Z3, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z4, K1, (AX)
-	VMOVUPS Z5, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z6, K1, (AX)
-	VMOVUPS Z7, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z8, K1, (AX)
-	VMOVUPS Z9, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z10, K1, (AX)
-	VMOVUPS Z11, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z12, K1, (AX)
-	VMOVUPS Z13, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z14, K1, (AX)
-	VMOVUPS Z15, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z16, K1, (AX)
-	VMOVUPS Z17, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z18, K1, (AX)
-	VMOVUPS Z19, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z20, K1, (AX)
-	VMOVUPS Z21, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z22, K1, (AX)
-	VMOVUPS Z23, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z24, K1, (AX)
-	VMOVUPS Z25, K2, 64(AX)
-	ADDQ    CX, AX
-	VMOVUPS Z26, K1, (AX)
-	VMOVUPS Z27, K2, 64(AX)
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z2, K1, (DI)
+	VMOVUPS Z3, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z4, K1, (DI)
+	VMOVUPS Z5, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z6, K1, (DI)
+	VMOVUPS Z7, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z8, K1, (DI)
+	VMOVUPS Z9, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z10, K1, (DI)
+	VMOVUPS Z11, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z12, K1, (DI)
+	VMOVUPS Z13, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z14, K1, (DI)
+	VMOVUPS Z15, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z16, K1, (DI)
+	VMOVUPS Z17, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z18, K1, (DI)
+	VMOVUPS Z19, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z20, K1, (DI)
+	VMOVUPS Z21, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z22, K1, (DI)
+	VMOVUPS Z23, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z24, K1, (DI)
+	VMOVUPS Z25, K2, 64(DI)
+	ADDQ    R14, DI
+	VMOVUPS Z26, K1, (DI)
+	VMOVUPS Z27, K2, 64(DI)
+	ADDQ    R14, DI
+	MOVQ    k+8(FP), R14
+	IMULQ   BX, R14
+	SUBQ    R14, CX
+	IMUL3Q  $+14, DX, R14
+	ADDQ    R14, CX
+	DECQ    AX
+	JNZ     gemm512x14_tile
 	VZEROUPPER
 	RET
 

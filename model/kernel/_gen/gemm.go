@@ -119,29 +119,36 @@ func gemm256(rows int) {
 	finish()
 }
 
-// gemm512 computes C[rows×n] (+)= A[rows×k]·B[k×n] for n ≤ 32 columns, those whose bit is set in mask.
-// All strides are in bytes.
+// gemm512 computes, for `tiles` tiles of `rows` rows one below the other, C[rows×n] (+)= A[rows×k]·B[k×n] for n ≤ 32
+// columns, those whose bit is set in mask. All strides are in bytes.
 func gemm512(rows int) {
 	name := fmt.Sprintf("gemm512x%d", rows)
-	TEXT(name, NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)")
+	TEXT(name, NOSPLIT, "func(tiles, k int, a *float32, ars, acs int, b *float32, brs int, c *float32, ldc int, mask uint64, acc int)")
 	Pragma("noescape")
-	k := load("k")
+	tiles := load("tiles")
 	a, ars, acs := load("a"), load("ars"), load("acs")
-	b, brs := load("b"), load("brs")
+	brs, c := load("brs"), load("c")
 	row := newRowAddrs(a, ars, rows)
 	k1, k2 := reg.K1, reg.K2
-	mask := load("mask")
-	KMOVW(mask.As32(), k1)
-	SHRQ(operand.U8(16), mask)
-	KMOVW(mask.As32(), k2)
+	{
+		mask := load("mask")
+		KMOVW(mask.As32(), k1)
+		SHRQ(operand.U8(16), mask)
+		KMOVW(mask.As32(), k2)
+	}
 	sums := make([][2]vec, rows)
 	for i := range sums {
 		sums[i] = [2]vec{ZMM(), ZMM()}
-		VPXORD(sums[i][0], sums[i][0], sums[i][0])
-		VPXORD(sums[i][1], sums[i][1], sums[i][1])
 	}
 	b0, b1 := ZMM(), ZMM()
 	spread := []vec{ZMM(), ZMM()}
+
+	Label(name + "_tile")
+	for i := range sums {
+		VPXORD(sums[i][0], sums[i][0], sums[i][0])
+		VPXORD(sums[i][1], sums[i][1], sums[i][1])
+	}
+	b, k := load("b"), load("k")
 	Label(name + "_k")
 	VMOVUPS_Z(at(b, 0), k1, b0)
 	VMOVUPS_Z(at(b, 64), k2, b1)
@@ -155,8 +162,7 @@ func gemm512(rows int) {
 	ADDQ(acs, a)
 	DECQ(k)
 	JNZ(operand.LabelRef(name + "_k"))
-	c, ldc := load("c"), load("ldc")
-	acc := load("acc")
+	ldc, acc := load("ldc"), load("acc")
 	TESTQ(acc, acc)
 	JZ(operand.LabelRef(name + "_store"))
 	p := GP64()
@@ -175,10 +181,16 @@ func gemm512(rows int) {
 	for i := range sums {
 		VMOVUPS(sums[i][0], k1, at(c, 0))
 		VMOVUPS(sums[i][1], k2, at(c, 64))
-		if i+1 < rows {
-			ADDQ(ldc, c)
-		}
+		ADDQ(ldc, c)
 	}
+	// A has moved on by k columns: back to the first, and down to the next rows.
+	walked, down := load("k"), GP64()
+	IMULQ(acs, walked)
+	SUBQ(walked, a)
+	IMUL3Q(operand.I8(int8(rows)), ars, down)
+	ADDQ(down, a)
+	DECQ(tiles)
+	JNZ(operand.LabelRef(name + "_tile"))
 	finish()
 }
 

@@ -25,16 +25,21 @@ func predicts(m *model.Model) predictor {
 		t := model.Tape{Lean: true}
 		s := m.NewState()
 		nats := make([]float64, len(in))
-		d := make([]float32, sense.Symbols)
 		for at := 0; at < len(in)-1; {
 			n := min(chunk, len(in)-1-at)
 			m.Forward(s, in[at:at+n], &t)
-			for p := range n {
-				nats[at+p+1] = gradient.CrossEntropy(d, t.Logits[p*sense.Symbols:(p+1)*sense.Symbols], in[at+p+1:at+p+2], 1)
-			}
+			surprises(nats[at+1:at+n+1], &t, in[at+1:at+n+1])
 			at += n
 		}
 		return nats
+	}
+}
+
+// surprises is how surprising what came next is to what the last Forward on t predicted.
+func surprises(nats []float64, t *model.Tape, next []sense.Event) {
+	var d [sense.Symbols]float32
+	for p := range next {
+		nats[p] = gradient.CrossEntropy(d[:], t.Logits[p*sense.Symbols:(p+1)*sense.Symbols], next[p:p+1], 1)
 	}
 }
 
@@ -58,8 +63,8 @@ type basis struct {
 type stretch struct{ from, to int }
 
 var baselines = []baseline{
-	{name: "full", rates: []float64{0.0003, 0.0007, 0.0015}},
-	{name: "full, 20 % replay", replay: 20, rates: []float64{0.0003, 0.0007, 0.0015}},
+	{name: "full", rates: []float64{0.0003, 0.0007, 0.0015, 0.003}},
+	{name: "full, 20 % replay", replay: 20, rates: []float64{0.0003, 0.0007, 0.0015, 0.003}},
 	{name: "low rank, 8", rank: 8, rates: []float64{0.001, 0.003, 0.01}},
 	{name: "W2 alone", parts: func(b *basis) []stretch { return secondMatrices(b.base, nil) }, rates: []float64{0.001, 0.003, 0.01}},
 	{name: "W2 by TF-IDF", parts: func(b *basis) []stretch { return secondMatrices(b.base, specific(b)) }, rates: []float64{0.001, 0.003, 0.01}},

@@ -41,8 +41,8 @@ after the other). Two ways in which contexts come: contiguous, one text after an
 measuring; interleaved, another context with every utterance, in both. In interleaved streams every method learns
 from the bytes of the lessons alone.
 
-Learning rates, of the baselines and of ours, are chosen on a validation part of the new text of the first course, read
-contiguously, with the first seed.
+Learning rates, of the baselines and of ours, are chosen for each course on a validation part of the new text, in the first
+mode that is asked for, with the first seed.
 Trained bases are kept in a folder. Without the data folder all is smaller, and of what the project generates.`,
 		Example: `  # the whole table, three seeds
   yan-lab forgetting
@@ -138,6 +138,8 @@ type forgettingTable struct {
 	Lesson spread          `json:"base_on_lessons"`
 	Old    spread          `json:"base_on_old"`
 	Rows   []forgettingRow `json:"rows"`
+
+	Openings []opening `json:"openings,omitempty"` // interleaved
 }
 
 type forgettingReport struct {
@@ -163,7 +165,6 @@ func forgetting(cmd *cobra.Command, o forgettingOptions) error {
 		return err
 	}
 	r := forgettingReport{LearnBytes: int64(o.learn), TrainBytes: o.train, Skill: shape.BankSize(lessonSections, shape.Neurons), Seeds: o.seeds}
-	rates := map[string]float64{}
 	for _, c := range list {
 		if !slices.Contains(o.courses, c.name) {
 			continue
@@ -178,6 +179,7 @@ func forgetting(cmd *cobra.Command, o forgettingOptions) error {
 			bases = append(bases, b)
 			r.Parameters = b.Parameters()
 		}
+		rates := map[string]float64{}
 		for _, mode := range o.modes {
 			e := newExperiment(&c, mode, bases, o, cmd.ErrOrStderr())
 			e.rates = rates
@@ -209,6 +211,18 @@ func (r *forgettingReport) print(w io.Writer, t forgettingTable) error {
 			lost = row.Earlier.String()
 		}
 		table.Row(row.Method, row.Rate, row.Gain, fmt.Sprintf("%.1f %%", 100*row.Kept), row.Forgetting, fmt.Sprintf("%.2f %%", 100*row.Forgot), lost)
+	}
+	if err := table.Fprint(w); err != nil || len(t.Openings) == 0 {
+		return err
+	}
+	fmt.Fprint(w, "\nHow far the right bank is open, by bytes since the utterance began; another one there; and any in what the base knows:\n\n")
+	table = ui.NewTable("method", "0 to 8", "8 to 16", "16 to 32", "32 to 64", "later", "another", "any in the old")
+	for _, o := range t.Openings {
+		cells := []any{o.Method}
+		for _, v := range append(o.Right[:], o.Wrong, o.Known) {
+			cells = append(cells, fmt.Sprintf("%.3f", v))
+		}
+		table.Row(cells...)
 	}
 	return table.Fprint(w)
 }
@@ -317,7 +331,7 @@ func (e *experiment) wanted(name string) bool {
 	return len(e.o.methods) == 0 || slices.ContainsFunc(e.o.methods, func(m string) bool { return strings.Contains(name, m) })
 }
 
-// rate is the learning rate of a method: chosen on the first course, and then kept.
+// rate is the learning rate of a method: chosen in the first mode of the course, and then kept.
 func (e *experiment) rate(name string, choose func() (float64, error)) (float64, error) {
 	if r, ok := e.rates[name]; ok {
 		return r, nil
@@ -392,7 +406,7 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 		note(b.name, rate, rs)
 	}
 	for i := range schoolings {
-		if err := e.teach(ctx, &schoolings[i], joined, note, func() { p.Add(1) }, base, eachBase); err != nil {
+		if err := e.teach(ctx, &t, &schoolings[i], joined, note, func() { p.Add(1) }, base, eachBase); err != nil {
 			return t, err
 		}
 	}
@@ -400,10 +414,10 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 }
 
 // teach measures one schooling of ours, in all its views.
-func (e *experiment) teach(ctx context.Context, how *schooling, joined *stream, note func(string, float64, []forgettingOutcome), done func(), base []score, eachBase [][]float64) error {
+func (e *experiment) teach(ctx context.Context, t *forgettingTable, how *schooling, joined *stream, note func(string, float64, []forgettingOutcome), done func(), base []score, eachBase [][]float64) error {
 	var views []*view
 	for k := range how.views {
-		if e.wanted(how.views[k].name) {
+		if e.wanted(how.views[k].name) && (e.mode == "interleaved" || !how.views[k].inTurn) {
 			views = append(views, &how.views[k])
 		}
 	}
@@ -414,7 +428,7 @@ func (e *experiment) teach(ctx context.Context, how *schooling, joined *stream, 
 	if err != nil {
 		return err
 	}
-	rs := make([][]forgettingOutcome, len(views))
+	rs, openings := make([][]forgettingOutcome, len(views)), make([][]opening, len(views))
 	for i, m := range e.bases {
 		p, err := newPupil(how, m, e.names, rate, e.o.seed+uint64(i))
 		if err != nil {
@@ -427,7 +441,7 @@ func (e *experiment) teach(ctx context.Context, how *schooling, joined *stream, 
 			}
 			for j, v := range views {
 				if len(e.learn) > 1 {
-					reads, err := p.asks(v)
+					reads, _, err := e.ask(p, v, joined)
 					if err != nil {
 						return err
 					}
@@ -436,17 +450,89 @@ func (e *experiment) teach(ctx context.Context, how *schooling, joined *stream, 
 			}
 		}
 		for j, v := range views {
-			reads, err := p.asks(v)
+			reads, q, err := e.ask(p, v, joined)
 			if err != nil {
 				return err
 			}
 			end, each := e.measure(reads)
 			rs[j] = append(rs[j], e.outcome(base[i], end, each, after[j], eachBase[i]))
+			if v.opens == nil || e.mode != "interleaved" {
+				continue
+			}
+			open, err := v.opens(q, e.tests.text)
+			if err != nil {
+				return err
+			}
+			openings[j] = append(openings[j], e.opening(open))
 		}
 		done()
 	}
 	for j, v := range views {
 		note(v.name, rate, rs[j])
+		if len(openings[j]) > 0 {
+			t.Openings = append(t.Openings, meanOpening(v.name, openings[j]))
+		}
 	}
 	return nil
+}
+
+// ask makes a pupil predict, as a view has it.
+func (e *experiment) ask(p *pupil, v *view, learnt *stream) (predictor, *question, error) {
+	q, err := p.question(v, learnt, e.c.base[max(len(e.c.base)-len(learnt.text), 0):])
+	if err != nil {
+		return nil, nil, err
+	}
+	reads, err := v.reads(q)
+	return reads, q, err
+}
+
+// An opening is how far the right bank is open in an interleaved stream, by place in the utterance, and how far any is
+// where none is right.
+type opening struct {
+	Method string               `json:"method"`
+	Right  [len(places)]float64 `json:"right"`
+	Wrong  float64              `json:"wrong"` // another bank in a lesson's utterance
+	Known  float64              `json:"known"` // any bank in what the base knows
+}
+
+// opening is what open comes to on the tests.
+func (e *experiment) opening(open [][]float64) (o opening) {
+	var right [len(places)]float64
+	var lessons, known float64
+	for i, l := range e.tests.lesson {
+		at := placeOf(e.tests.place[i])
+		for k := range open {
+			switch {
+			case l < 0:
+				o.Known += open[k][i]
+			case k == l:
+				o.Right[at] += open[k][i]
+			default:
+				o.Wrong += open[k][i]
+			}
+		}
+		if l < 0 {
+			known++
+		} else {
+			lessons++
+			right[at]++
+		}
+	}
+	for k := range o.Right {
+		o.Right[k] /= max(right[k], 1)
+	}
+	o.Wrong, o.Known = o.Wrong/max(lessons, 1), o.Known/max(known, 1)
+	return o
+}
+
+func meanOpening(method string, list []opening) opening {
+	m := opening{Method: method}
+	n := float64(len(list))
+	for _, o := range list {
+		for k := range m.Right {
+			m.Right[k] += o.Right[k] / n
+		}
+		m.Wrong, m.Known = m.Wrong+o.Wrong/n, m.Known+o.Known/n
+	}
+	return m
 }

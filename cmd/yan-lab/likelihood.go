@@ -1,10 +1,6 @@
 package main
 
-import (
-	"math"
-
-	"github.com/yanmesh/yan/model"
-)
+import "math"
 
 // What a mind by likelihood expects of a stream: that what the base knows is as likely as so many skills together, that at
 // the end of a line so large a share of all it believed is open again, and within a line so much.
@@ -18,19 +14,25 @@ const (
 // predicted before came true: Bayes' rule over experts that may be exchanged at any byte, and at the end of a line most
 // of all (fixed share, Herbster and Warmuth 1998). Evidence is what the owner cares about, surprise itself; no gate
 // is solved, and no threshold set.
-func byLikelihood(base *model.Model, banks []*model.Bank) predictor {
+func byLikelihood(q *question) (predictor, error) {
 	return func(text []byte) []float64 {
-		nats, _ := mixture(experts(base, banks, text), text, baseShare, lineShare, innerShare)
+		nats, _ := mixture(experts(q, text), text, baseShare, lineShare, innerShare)
 		return nats
-	}
+	}, nil
+}
+
+// likelihoodOpens is how far each skill is believed.
+func likelihoodOpens(q *question, text []byte) ([][]float64, error) {
+	_, belief := mixture(experts(q, text), text, baseShare, lineShare, innerShare)
+	return belief[1:], nil
 }
 
 // experts is how surprising a text is to the base alone, and then to the base with each skill open.
-func experts(base *model.Model, banks []*model.Bank, text []byte) [][]float64 {
-	list := [][]float64{predicts(base)(text)}
-	for _, b := range banks {
+func experts(q *question, text []byte) [][]float64 {
+	list := [][]float64{predicts(q.base)(text)}
+	for _, b := range q.banks {
 		b.Gate.Force = true
-		list = append(list, predicts(base.WithBanks(b))(text))
+		list = append(list, predicts(q.base.WithBanks(b))(text))
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/model"
@@ -23,14 +24,28 @@ type view struct {
 	name     string
 	gate     learning.GateConfig
 	averaged bool // with the mean of what a skill's weights were, in place of the last
-	reads    func(base *model.Model, banks []*model.Bank) predictor
+	inTurn   bool // asked in interleaved streams alone
+	reads    func(q *question) (predictor, error)
+	opens    func(q *question, text []byte) ([][]float64, error) // how far each bank is open before each byte; may be nil
+}
+
+// A question is what a view may look at: the base, what was learnt on it, and from what.
+type question struct {
+	base   *model.Model
+	banks  []*model.Bank
+	learnt *stream
+	old    []byte // of the base's own text
 }
 
 var schoolings = []schooling{
 	{name: "named", views: []view{
-		{name: "ours", reads: gated},
+		{name: "ours", reads: gated, opens: gatesOpen},
 		{name: "ours, averaged", averaged: true, reads: gated},
-		{name: "ours, averaged, by likelihood", averaged: true, reads: byLikelihood},
+		{name: "ours, averaged, restarted", averaged: true, inTurn: true, reads: restarted(evidenceKind{}), opens: restartOpens(evidenceKind{})},
+		{name: "ours, averaged, restarted, all layers", averaged: true, inTurn: true, reads: restarted(evidenceKind{wide: true}), opens: restartOpens(evidenceKind{wide: true})},
+		{name: "ours, averaged, fresh lines", averaged: true, inTurn: true, reads: restarted(evidenceKind{fresh: true}), opens: restartOpens(evidenceKind{fresh: true})},
+		{name: "ours, averaged, fresh lines, all layers", averaged: true, inTurn: true, reads: restarted(evidenceKind{wide: true, fresh: true}), opens: restartOpens(evidenceKind{wide: true, fresh: true})},
+		{name: "ours, averaged, by likelihood", averaged: true, reads: byLikelihood, opens: likelihoodOpens},
 		{name: "– no gate", reads: forced},
 		{name: "– no firing budget", gate: learning.GateConfig{Firing: 1}, reads: gated},
 		{name: "– budget of 0.1 %", gate: learning.GateConfig{Firing: 0.001}, reads: gated},
@@ -44,18 +59,39 @@ var schoolings = []schooling{
 const lessonSections = 24
 
 // oursRates are what our rate is chosen from, as that of the baselines is.
-var oursRates = []float64{0.0005, 0.001, 0.002}
+var oursRates = []float64{0.0005, 0.001, 0.002, 0.004}
 
-func gated(base *model.Model, banks []*model.Bank) predictor {
-	return predicts(base.WithBanks(banks...))
+func gated(q *question) (predictor, error) { return predicts(q.base.WithBanks(q.banks...)), nil }
+
+// gatesOpen reads a text and notes how far each gate is open.
+func gatesOpen(q *question, text []byte) ([][]float64, error) {
+	m := q.base.WithBanks(q.banks...)
+	open := make([][]float64, len(q.banks))
+	for k := range open {
+		open[k] = make([]float64, 1, len(text)+1) // before the first byte none is
+	}
+	t := model.Tape{Lean: true}
+	s := m.NewState()
+	for part := range slices.Chunk(sense.Text(text), 256) {
+		m.Forward(s, part, &t)
+		for k := range open {
+			for _, v := range t.Open[k] {
+				open[k] = append(open[k], float64(v))
+			}
+		}
+	}
+	for k := range open {
+		open[k] = open[k][:len(text)]
+	}
+	return open, nil
 }
 
 // forced has every skill open whatever the context is.
-func forced(base *model.Model, banks []*model.Bank) predictor {
-	for _, b := range banks {
+func forced(q *question) (predictor, error) {
+	for _, b := range q.banks {
 		b.Gate.Force = true
 	}
-	return predicts(base.WithBanks(banks...))
+	return gated(q)
 }
 
 // A pupil is a device that is being taught.
@@ -68,7 +104,7 @@ type pupil struct {
 }
 
 func newPupil(how *schooling, base *model.Model, names []string, rate float64, seed uint64) (*pupil, error) {
-	c := learning.Config{Sections: lessonSections, Rate: rate, Rehearse: 1, MaxSkills: -1, Recent: 1, Seed: seed}
+	c := learning.Config{Sections: lessonSections, Rate: rate, Rehearse: 1, MaxSkills: -1, Recent: 1, Fast: -1, Seed: seed}
 	if how.said {
 		c.Rehearse = 0 // as many passes as a device makes
 	}
@@ -151,7 +187,7 @@ func (p *pupil) note(name string) {
 func (p *pupil) banks(v *view) ([]*model.Bank, error) {
 	l := p.l
 	if v.gate != (learning.GateConfig{}) {
-		other, err := learning.New(learning.Config{Gate: v.gate, Recent: 1}, p.base)
+		other, err := learning.New(learning.Config{Gate: v.gate, Recent: 1, Fast: -1}, p.base)
 		if err != nil {
 			return nil, err
 		}
@@ -177,13 +213,10 @@ func (p *pupil) banks(v *view) ([]*model.Bank, error) {
 	return banks, nil
 }
 
-// asks makes the pupil, as a view has it, predict.
-func (p *pupil) asks(v *view) (predictor, error) {
+// question is what a view is asked with.
+func (p *pupil) question(v *view, learnt *stream, old []byte) (*question, error) {
 	banks, err := p.banks(v)
-	if err != nil {
-		return nil, err
-	}
-	return v.reads(p.base, banks), nil
+	return &question{p.base, banks, learnt, old}, err
 }
 
 // tuneOurs returns the rate at which a device of ours, averaged, predicts the validation part of the lessons best.
@@ -198,7 +231,11 @@ func tuneOurs(ctx context.Context, base *model.Model, learn, valid *stream, name
 		if err := p.learn(ctx, learn); err != nil {
 			return 0, err
 		}
-		reads, err := p.asks(v)
+		q, err := p.question(v, learn, nil)
+		if err != nil {
+			return 0, err
+		}
+		reads, err := v.reads(q)
 		if err != nil {
 			return 0, err
 		}

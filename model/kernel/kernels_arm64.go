@@ -143,6 +143,24 @@ func slopeScan128(rows, d int, out, x *float32, ld int, inv *float32, ldi int, s
 func slopeScanBack128(rows, d int, dx, dout *float32, ld int, inv *float32, ldi int, lambda *float32)
 
 //go:noescape
+func normBlocks128(blocks, dc int, x, y, inv *float32, eps float32)
+
+//go:noescape
+func swigluBack128(rows, n int, dact, dgate, dhid, act, hid, gate *float32)
+
+//go:noescape
+func mixBack128(n int, du, dv, df, de, dout, u, v, sv, sf, e *float32)
+
+//go:noescape
+func blendBack128(n int, da, db, dw, dy, a, b, w *float32)
+
+//go:noescape
+func normBack128(n int, dx, dgain, dy, x, gain *float32, r float32)
+
+//go:noescape
+func normBlocksBack128(blocks, dc int, dx, dy, x, inv *float32)
+
+//go:noescape
 func burn128(n int)
 
 //go:noescape

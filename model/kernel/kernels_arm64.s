@@ -5816,6 +5816,895 @@ last_rows:
 done:
 	RET
 
+// func normBlocks128(blocks, dc int, x, y, inv *float32, eps float32)
+TEXT ·normBlocks128(SB), NOSPLIT, $0-44
+	MOVD blocks+0(FP), R0
+	MOVD dc+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD y+24(FP), R3
+	MOVD inv+32(FP), R4
+	FMOVS eps+40(FP), F0
+	SCVTFS R1, F1
+	FMOVS $1.0, F2
+block:
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD R1, R5
+	MOVD R2, R6
+sum:
+	FMOVQ 0(R6), F6
+	FMOVQ 16(R6), F7
+	VFMLA V6.S4, V6.S4, V4.S4
+	VFMLA V7.S4, V7.S4, V5.S4
+	ADD $32, R6
+	SUBS $8, R5, R5
+	BNE sum
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	FDIVS F1, F4, F3
+	FADDS F0, F3, F3
+	FSQRTS F3, F3
+	FDIVS F3, F2, F3
+	FMOVS F3, 0(R4)
+	ADD $4, R4
+	MOVD R1, R5
+scale:
+	FMOVQ 0(R2), F6
+	FMOVQ 16(R2), F7
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	FSTPQ (F6, F7), (R3)
+	ADD $32, R2
+	ADD $32, R3
+	SUBS $8, R5, R5
+	BNE scale
+	SUBS $1, R0, R0
+	BNE block
+	RET
+
+// func swigluBack128(rows, n int, dact, dgate, dhid, act, hid, gate *float32)
+TEXT ·swigluBack128(SB), NOSPLIT, $0-64
+	MOVD rows+0(FP), R0
+	MOVD gate+56(FP), R1
+	MOVD dgate+24(FP), R2
+	MOVD act+40(FP), R3
+	MOVD dact+16(FP), R4
+	MOVD hid+48(FP), R5
+	MOVD dhid+32(FP), R6
+	MOVD $floats_39506967_3ab743ce_3c088908_3d2aa9c1<>(SB), R10
+	FMOVQ 0(R10), F0
+	MOVD $floats_3e2aaaaa_3f000000_3fb8aa3b_3f318000<>(SB), R10
+	FMOVQ 0(R10), F1
+	MOVD $floats_b95e8083_00000000_00000000_00000000<>(SB), R10
+	FMOVQ 0(R10), F2
+	MOVD $floats_42b17217_42b17217_42b17217_42b17217<>(SB), R10
+	FMOVQ 0(R10), F3
+	MOVD $floats_c2aeac4f_c2aeac4f_c2aeac4f_c2aeac4f<>(SB), R10
+	FMOVQ 0(R10), F4
+	MOVD $floats_7f800000_7f800000_7f800000_7f800000<>(SB), R10
+	FMOVQ 0(R10), F5
+	MOVD $floats_3f800000_3f800000_3f800000_3f800000<>(SB), R10
+	FMOVQ 0(R10), F6
+rows:
+	MOVD n+8(FP), R7
+	MOVD R3, R8
+	MOVD R4, R9
+	ADD R7<<2, R3
+	ADD R7<<2, R4
+	FMOVS 0(R1), F7
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	SUBS $8, R7, R7
+	BLT k_one
+k_many:
+	FMOVQ 0(R5), F10
+	FMOVQ 16(R5), F20
+	FMOVQ 0(R6), F11
+	FMOVQ 16(R6), F21
+	FMOVQ 0(R8), F12
+	FMOVQ 16(R8), F22
+	VFMLA V11.S4, V10.S4, V8.S4
+	VFMLA V21.S4, V20.S4, V9.S4
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4f879294 // fmul v20.4s, v20.4s, v7.s[0]
+	FMOVQ F10, 0(R6)
+	FMOVQ F20, 16(R6)
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4f8792b5 // fmul v21.4s, v21.4s, v7.s[0]
+	WORD $0x6ea0f98e // fneg v14.4s, v12.4s
+	WORD $0x6ea0fad8 // fneg v24.4s, v22.4s
+	WORD $0x6ea3e5cf // fcmgt v15.4s, v14.4s, v3.4s
+	WORD $0x6ea3e719 // fcmgt v25.4s, v24.4s, v3.4s
+	WORD $0x6eaee490 // fcmgt v16.4s, v4.4s, v14.4s
+	WORD $0x6eb8e49a // fcmgt v26.4s, v4.4s, v24.4s
+	WORD $0x4f8199d1 // fmul v17.4s, v14.4s, v1.s[2]
+	WORD $0x4f819b1b // fmul v27.4s, v24.4s, v1.s[2]
+	WORD $0x4e218a31 // frintn v17.4s, v17.4s
+	WORD $0x4e218b7b // frintn v27.4s, v27.4s
+	WORD $0x4fa15a2e // fmls v14.4s, v17.4s, v1.s[3]
+	WORD $0x4fa15b78 // fmls v24.4s, v27.4s, v1.s[3]
+	WORD $0x4f82522e // fmls v14.4s, v17.4s, v2.s[0]
+	WORD $0x4f825378 // fmls v24.4s, v27.4s, v2.s[0]
+	VDUP V0.S[1], V18.S4
+	VDUP V0.S[1], V28.S4
+	WORD $0x4f8011d2 // fmla v18.4s, v14.4s, v0.s[0]
+	WORD $0x4f80131c // fmla v28.4s, v24.4s, v0.s[0]
+	VDUP V0.S[2], V19.S4
+	VDUP V0.S[2], V29.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VFMLA V24.S4, V28.S4, V29.S4
+	VDUP V0.S[3], V18.S4
+	VDUP V0.S[3], V28.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	VFMLA V24.S4, V29.S4, V28.S4
+	VDUP V1.S[0], V19.S4
+	VDUP V1.S[0], V29.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VFMLA V24.S4, V28.S4, V29.S4
+	VDUP V1.S[1], V18.S4
+	VDUP V1.S[1], V28.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	VFMLA V24.S4, V29.S4, V28.S4
+	WORD $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD $0x6e38df1d // fmul v29.4s, v24.4s, v24.4s
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	WORD $0x4e26d718 // fadd v24.4s, v24.4s, v6.4s
+	VFMLA V19.S4, V18.S4, V14.S4
+	VFMLA V29.S4, V28.S4, V24.S4
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	WORD $0x4e21ab7b // fcvtns v27.4s, v27.4s
+	VSHL $23, V17.S4, V17.S4
+	VSHL $23, V27.S4, V27.S4
+	VADD V17.S4, V14.S4, V14.S4
+	VADD V27.S4, V24.S4, V24.S4
+	VBIT V15.B16, V5.B16, V14.B16
+	VBIT V25.B16, V5.B16, V24.B16
+	WORD $0x4e701dce // bic v14.16b, v14.16b, v16.16b
+	WORD $0x4e7a1f18 // bic v24.16b, v24.16b, v26.16b
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	WORD $0x4e26d718 // fadd v24.4s, v24.4s, v6.4s
+	WORD $0x6e2efcce // fdiv v14.4s, v6.4s, v14.4s
+	WORD $0x6e38fcd8 // fdiv v24.4s, v6.4s, v24.4s
+	WORD $0x6e2edd8d // fmul v13.4s, v12.4s, v14.4s
+	WORD $0x6e38ded7 // fmul v23.4s, v22.4s, v24.4s
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD $0x6e35def7 // fmul v23.4s, v23.4s, v21.4s
+	FMOVQ 0(R3), F10
+	FMOVQ 16(R3), F20
+	FMOVQ F13, 0(R4)
+	FMOVQ F23, 16(R4)
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x6e34deb5 // fmul v21.4s, v21.4s, v20.4s
+	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	WORD $0x6e38deb5 // fmul v21.4s, v21.4s, v24.4s
+	WORD $0x4eaed4cf // fsub v15.4s, v6.4s, v14.4s
+	WORD $0x4eb8d4d9 // fsub v25.4s, v6.4s, v24.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	WORD $0x6e36df39 // fmul v25.4s, v25.4s, v22.4s
+	WORD $0x4e26d5ef // fadd v15.4s, v15.4s, v6.4s
+	WORD $0x4e26d739 // fadd v25.4s, v25.4s, v6.4s
+	WORD $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	WORD $0x6e39deb5 // fmul v21.4s, v21.4s, v25.4s
+	FMOVQ F11, 0(R9)
+	FMOVQ F21, 16(R9)
+	ADD $32, R8
+	ADD $32, R9
+	ADD $32, R3
+	ADD $32, R4
+	ADD $32, R5
+	ADD $32, R6
+	SUBS $8, R7, R7
+	BGE k_many
+k_one:
+	ADDS $4, R7, R7
+	BLT k_tail
+k_next:
+	FMOVQ 0(R5), F10
+	FMOVQ 0(R6), F11
+	FMOVQ 0(R8), F12
+	VFMLA V11.S4, V10.S4, V8.S4
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	FMOVQ F10, 0(R6)
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x6ea0f98e // fneg v14.4s, v12.4s
+	WORD $0x6ea3e5cf // fcmgt v15.4s, v14.4s, v3.4s
+	WORD $0x6eaee490 // fcmgt v16.4s, v4.4s, v14.4s
+	WORD $0x4f8199d1 // fmul v17.4s, v14.4s, v1.s[2]
+	WORD $0x4e218a31 // frintn v17.4s, v17.4s
+	WORD $0x4fa15a2e // fmls v14.4s, v17.4s, v1.s[3]
+	WORD $0x4f82522e // fmls v14.4s, v17.4s, v2.s[0]
+	VDUP V0.S[1], V18.S4
+	WORD $0x4f8011d2 // fmla v18.4s, v14.4s, v0.s[0]
+	VDUP V0.S[2], V19.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VDUP V0.S[3], V18.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	VDUP V1.S[0], V19.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VDUP V1.S[1], V18.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	WORD $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	VFMLA V19.S4, V18.S4, V14.S4
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	VSHL $23, V17.S4, V17.S4
+	VADD V17.S4, V14.S4, V14.S4
+	VBIT V15.B16, V5.B16, V14.B16
+	WORD $0x4e701dce // bic v14.16b, v14.16b, v16.16b
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	WORD $0x6e2efcce // fdiv v14.4s, v6.4s, v14.4s
+	WORD $0x6e2edd8d // fmul v13.4s, v12.4s, v14.4s
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	FMOVQ 0(R3), F10
+	FMOVQ F13, 0(R4)
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	WORD $0x4eaed4cf // fsub v15.4s, v6.4s, v14.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	WORD $0x4e26d5ef // fadd v15.4s, v15.4s, v6.4s
+	WORD $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVQ F11, 0(R9)
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	ADD $16, R6
+	SUBS $4, R7, R7
+	BGE k_next
+k_tail:
+	ADDS $4, R7, R7
+	BEQ k_done
+k_last:
+	FMOVS 0(R5), F10
+	FMOVS 0(R6), F11
+	FMOVS 0(R8), F12
+	VFMLA V11.S4, V10.S4, V8.S4
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	FMOVS F10, 0(R6)
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x6ea0f98e // fneg v14.4s, v12.4s
+	WORD $0x6ea3e5cf // fcmgt v15.4s, v14.4s, v3.4s
+	WORD $0x6eaee490 // fcmgt v16.4s, v4.4s, v14.4s
+	WORD $0x4f8199d1 // fmul v17.4s, v14.4s, v1.s[2]
+	WORD $0x4e218a31 // frintn v17.4s, v17.4s
+	WORD $0x4fa15a2e // fmls v14.4s, v17.4s, v1.s[3]
+	WORD $0x4f82522e // fmls v14.4s, v17.4s, v2.s[0]
+	VDUP V0.S[1], V18.S4
+	WORD $0x4f8011d2 // fmla v18.4s, v14.4s, v0.s[0]
+	VDUP V0.S[2], V19.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VDUP V0.S[3], V18.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	VDUP V1.S[0], V19.S4
+	VFMLA V14.S4, V18.S4, V19.S4
+	VDUP V1.S[1], V18.S4
+	VFMLA V14.S4, V19.S4, V18.S4
+	WORD $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	VFMLA V19.S4, V18.S4, V14.S4
+	WORD $0x4e21aa31 // fcvtns v17.4s, v17.4s
+	VSHL $23, V17.S4, V17.S4
+	VADD V17.S4, V14.S4, V14.S4
+	VBIT V15.B16, V5.B16, V14.B16
+	WORD $0x4e701dce // bic v14.16b, v14.16b, v16.16b
+	WORD $0x4e26d5ce // fadd v14.4s, v14.4s, v6.4s
+	WORD $0x6e2efcce // fdiv v14.4s, v6.4s, v14.4s
+	WORD $0x6e2edd8d // fmul v13.4s, v12.4s, v14.4s
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	FMOVS 0(R3), F10
+	FMOVS F13, 0(R4)
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	WORD $0x4eaed4cf // fsub v15.4s, v6.4s, v14.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	WORD $0x4e26d5ef // fadd v15.4s, v15.4s, v6.4s
+	WORD $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVS F11, 0(R9)
+	ADD $4, R8
+	ADD $4, R9
+	ADD $4, R3
+	ADD $4, R4
+	ADD $4, R5
+	ADD $4, R6
+	SUBS $1, R7, R7
+	BNE k_last
+k_done:
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	FMOVS F8, 0(R2)
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R0, R0
+	BNE rows
+	RET
+
+// func mixBack128(n int, du, dv, df, de, dout, u, v, sv, sf, e *float32)
+TEXT ·mixBack128(SB), NOSPLIT, $0-88
+	MOVD n+0(FP), R0
+	MOVD du+8(FP), R1
+	MOVD dv+16(FP), R2
+	MOVD df+24(FP), R3
+	MOVD de+32(FP), R4
+	MOVD dout+40(FP), R5
+	MOVD u+48(FP), R6
+	MOVD v+56(FP), R7
+	MOVD sv+64(FP), R8
+	MOVD sf+72(FP), R9
+	MOVD e+80(FP), R10
+	MOVD $floats_39506967_3ab743ce_3c088908_3d2aa9c1<>(SB), R11
+	FMOVQ 0(R11), F0
+	MOVD $floats_3e2aaaaa_3f000000_3fb8aa3b_3f318000<>(SB), R11
+	FMOVQ 0(R11), F1
+	MOVD $floats_b95e8083_00000000_00000000_00000000<>(SB), R11
+	FMOVQ 0(R11), F2
+	MOVD $floats_42b17217_42b17217_42b17217_42b17217<>(SB), R11
+	FMOVQ 0(R11), F3
+	MOVD $floats_c2aeac4f_c2aeac4f_c2aeac4f_c2aeac4f<>(SB), R11
+	FMOVQ 0(R11), F4
+	MOVD $floats_7f800000_7f800000_7f800000_7f800000<>(SB), R11
+	FMOVQ 0(R11), F5
+	MOVD $floats_3f800000_3f800000_3f800000_3f800000<>(SB), R11
+	FMOVQ 0(R11), F6
+	SUBS $8, R0, R0
+	BLT k_one
+k_many:
+	FMOVQ 0(R5), F7
+	FMOVQ 16(R5), F16
+	FMOVQ 0(R7), F8
+	FMOVQ 16(R7), F17
+	FMOVQ 0(R8), F9
+	FMOVQ 16(R8), F18
+	FMOVQ 0(R9), F10
+	FMOVQ 16(R9), F19
+	FMOVQ 0(R10), F11
+	FMOVQ 16(R10), F20
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	FMOVQ F9, 0(R1)
+	FMOVQ F18, 16(R1)
+	WORD $0x4eaad4cc // fsub v12.4s, v6.4s, v10.4s
+	WORD $0x4eb3d4d5 // fsub v21.4s, v6.4s, v19.4s
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	WORD $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	FMOVQ F10, 0(R4)
+	FMOVQ F19, 16(R4)
+	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	FMOVQ F10, 0(R3)
+	FMOVQ F19, 16(R3)
+	FMOVQ 0(R6), F9
+	FMOVQ 16(R6), F18
+	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea0fa33 // fneg v19.4s, v17.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6ea3e674 // fcmgt v20.4s, v19.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x6eb3e495 // fcmgt v21.4s, v4.4s, v19.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4f819a76 // fmul v22.4s, v19.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4e218ad6 // frintn v22.4s, v22.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4fa15ad3 // fmls v19.4s, v22.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	WORD $0x4f8252d3 // fmls v19.4s, v22.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	VDUP V0.S[1], V23.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	WORD $0x4f801277 // fmla v23.4s, v19.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VDUP V0.S[2], V24.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VFMLA V19.S4, V23.S4, V24.S4
+	VDUP V0.S[3], V14.S4
+	VDUP V0.S[3], V23.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V24.S4, V23.S4
+	VDUP V1.S[0], V15.S4
+	VDUP V1.S[0], V24.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VFMLA V19.S4, V23.S4, V24.S4
+	VDUP V1.S[1], V14.S4
+	VDUP V1.S[1], V23.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VFMLA V19.S4, V24.S4, V23.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x6e33de78 // fmul v24.4s, v19.4s, v19.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x4e26d673 // fadd v19.4s, v19.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	VFMLA V24.S4, V23.S4, V19.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	WORD $0x4e21aad6 // fcvtns v22.4s, v22.4s
+	VSHL $23, V13.S4, V13.S4
+	VSHL $23, V22.S4, V22.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VADD V22.S4, V19.S4, V19.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	VBIT V20.B16, V5.B16, V19.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x4e26d673 // fadd v19.4s, v19.4s, v6.4s
+	WORD $0x6e2afcca // fdiv v10.4s, v6.4s, v10.4s
+	WORD $0x6e33fcd3 // fdiv v19.4s, v6.4s, v19.4s
+	WORD $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	WORD $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	WORD $0x4eaad4cb // fsub v11.4s, v6.4s, v10.4s
+	WORD $0x4eb3d4d4 // fsub v20.4s, v6.4s, v19.4s
+	WORD $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	WORD $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	WORD $0x4e26d56b // fadd v11.4s, v11.4s, v6.4s
+	WORD $0x4e26d694 // fadd v20.4s, v20.4s, v6.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	WORD $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	FMOVQ F7, 0(R2)
+	FMOVQ F16, 16(R2)
+	ADD $32, R1
+	ADD $32, R2
+	ADD $32, R3
+	ADD $32, R4
+	ADD $32, R5
+	ADD $32, R6
+	ADD $32, R7
+	ADD $32, R8
+	ADD $32, R9
+	ADD $32, R10
+	SUBS $8, R0, R0
+	BGE k_many
+k_one:
+	ADDS $4, R0, R0
+	BLT k_tail
+k_next:
+	FMOVQ 0(R5), F7
+	FMOVQ 0(R7), F8
+	FMOVQ 0(R8), F9
+	FMOVQ 0(R9), F10
+	FMOVQ 0(R10), F11
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	FMOVQ F9, 0(R1)
+	WORD $0x4eaad4cc // fsub v12.4s, v6.4s, v10.4s
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	FMOVQ F10, 0(R4)
+	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	FMOVQ F10, 0(R3)
+	FMOVQ 0(R6), F9
+	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V0.S[3], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VDUP V1.S[0], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V1.S[1], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	VSHL $23, V13.S4, V13.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x6e2afcca // fdiv v10.4s, v6.4s, v10.4s
+	WORD $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	WORD $0x4eaad4cb // fsub v11.4s, v6.4s, v10.4s
+	WORD $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	WORD $0x4e26d56b // fadd v11.4s, v11.4s, v6.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	FMOVQ F7, 0(R2)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	ADD $16, R6
+	ADD $16, R7
+	ADD $16, R8
+	ADD $16, R9
+	ADD $16, R10
+	SUBS $4, R0, R0
+	BGE k_next
+k_tail:
+	ADDS $4, R0, R0
+	BEQ k_done
+k_last:
+	FMOVS 0(R5), F7
+	FMOVS 0(R7), F8
+	FMOVS 0(R8), F9
+	FMOVS 0(R9), F10
+	FMOVS 0(R10), F11
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	FMOVS F9, 0(R1)
+	WORD $0x4eaad4cc // fsub v12.4s, v6.4s, v10.4s
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	FMOVS F10, 0(R4)
+	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	FMOVS F10, 0(R3)
+	FMOVS 0(R6), F9
+	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD $0x6ea0f90a // fneg v10.4s, v8.4s
+	WORD $0x6ea3e54b // fcmgt v11.4s, v10.4s, v3.4s
+	WORD $0x6eaae48c // fcmgt v12.4s, v4.4s, v10.4s
+	WORD $0x4f81994d // fmul v13.4s, v10.4s, v1.s[2]
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4fa159aa // fmls v10.4s, v13.4s, v1.s[3]
+	WORD $0x4f8251aa // fmls v10.4s, v13.4s, v2.s[0]
+	VDUP V0.S[1], V14.S4
+	WORD $0x4f80114e // fmla v14.4s, v10.4s, v0.s[0]
+	VDUP V0.S[2], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V0.S[3], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	VDUP V1.S[0], V15.S4
+	VFMLA V10.S4, V14.S4, V15.S4
+	VDUP V1.S[1], V14.S4
+	VFMLA V10.S4, V15.S4, V14.S4
+	WORD $0x6e2add4f // fmul v15.4s, v10.4s, v10.4s
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	VFMLA V15.S4, V14.S4, V10.S4
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	VSHL $23, V13.S4, V13.S4
+	VADD V13.S4, V10.S4, V10.S4
+	VBIT V11.B16, V5.B16, V10.B16
+	WORD $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	WORD $0x4e26d54a // fadd v10.4s, v10.4s, v6.4s
+	WORD $0x6e2afcca // fdiv v10.4s, v6.4s, v10.4s
+	WORD $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	WORD $0x4eaad4cb // fsub v11.4s, v6.4s, v10.4s
+	WORD $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	WORD $0x4e26d56b // fadd v11.4s, v11.4s, v6.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	FMOVS F7, 0(R2)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R4
+	ADD $4, R5
+	ADD $4, R6
+	ADD $4, R7
+	ADD $4, R8
+	ADD $4, R9
+	ADD $4, R10
+	SUBS $1, R0, R0
+	BNE k_last
+k_done:
+	RET
+
+// func blendBack128(n int, da, db, dw, dy, a, b, w *float32)
+TEXT ·blendBack128(SB), NOSPLIT, $0-64
+	MOVD n+0(FP), R0
+	MOVD da+8(FP), R1
+	MOVD db+16(FP), R2
+	MOVD dw+24(FP), R3
+	MOVD dy+32(FP), R4
+	MOVD a+40(FP), R5
+	MOVD b+48(FP), R6
+	MOVD w+56(FP), R7
+	SUBS $8, R0, R0
+	BLT k_one
+k_many:
+	FMOVQ 0(R4), F0
+	FMOVQ 16(R4), F7
+	FMOVQ 0(R7), F1
+	FMOVQ 16(R7), F8
+	FMOVQ 0(R5), F2
+	FMOVQ 16(R5), F9
+	FMOVQ 0(R6), F3
+	FMOVQ 16(R6), F10
+	FMOVQ 0(R1), F4
+	FMOVQ 16(R1), F11
+	FMOVQ 0(R2), F5
+	FMOVQ 16(R2), F12
+	FMOVQ 0(R3), F6
+	FMOVQ 16(R3), F13
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4e27d56b // fadd v11.4s, v11.4s, v7.4s
+	WORD $0x4ea1d484 // fsub v4.4s, v4.4s, v1.4s
+	WORD $0x4ea8d56b // fsub v11.4s, v11.4s, v8.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e28d58c // fadd v12.4s, v12.4s, v8.4s
+	VFMLA V0.S4, V3.S4, V6.S4
+	VFMLA V7.S4, V10.S4, V13.S4
+	FMOVQ F4, 0(R1)
+	FMOVQ F11, 16(R1)
+	FMOVQ F5, 0(R2)
+	FMOVQ F12, 16(R2)
+	FMOVQ F6, 0(R3)
+	FMOVQ F13, 16(R3)
+	ADD $32, R1
+	ADD $32, R2
+	ADD $32, R3
+	ADD $32, R4
+	ADD $32, R5
+	ADD $32, R6
+	ADD $32, R7
+	SUBS $8, R0, R0
+	BGE k_many
+k_one:
+	ADDS $4, R0, R0
+	BLT k_tail
+k_next:
+	FMOVQ 0(R4), F0
+	FMOVQ 0(R7), F1
+	FMOVQ 0(R5), F2
+	FMOVQ 0(R6), F3
+	FMOVQ 0(R1), F4
+	FMOVQ 0(R2), F5
+	FMOVQ 0(R3), F6
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4ea1d484 // fsub v4.4s, v4.4s, v1.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	VFMLA V0.S4, V3.S4, V6.S4
+	FMOVQ F4, 0(R1)
+	FMOVQ F5, 0(R2)
+	FMOVQ F6, 0(R3)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	ADD $16, R6
+	ADD $16, R7
+	SUBS $4, R0, R0
+	BGE k_next
+k_tail:
+	ADDS $4, R0, R0
+	BEQ k_done
+k_last:
+	FMOVS 0(R4), F0
+	FMOVS 0(R7), F1
+	FMOVS 0(R5), F2
+	FMOVS 0(R6), F3
+	FMOVS 0(R1), F4
+	FMOVS 0(R2), F5
+	FMOVS 0(R3), F6
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4ea1d484 // fsub v4.4s, v4.4s, v1.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	VFMLA V0.S4, V3.S4, V6.S4
+	FMOVS F4, 0(R1)
+	FMOVS F5, 0(R2)
+	FMOVS F6, 0(R3)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R4
+	ADD $4, R5
+	ADD $4, R6
+	ADD $4, R7
+	SUBS $1, R0, R0
+	BNE k_last
+k_done:
+	RET
+
+// func normBack128(n int, dx, dgain, dy, x, gain *float32, r float32)
+TEXT ·normBack128(SB), NOSPLIT, $0-52
+	MOVD n+0(FP), R0
+	MOVD dx+8(FP), R1
+	MOVD dgain+16(FP), R2
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD gain+40(FP), R5
+	FMOVS r+48(FP), F0
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	SUBS $8, R0, R0
+	BLT first_one
+first_many:
+	FMOVQ 0(R3), F4
+	FMOVQ 16(R3), F9
+	FMOVQ 0(R4), F5
+	FMOVQ 16(R4), F10
+	FMOVQ 0(R5), F6
+	FMOVQ 16(R5), F11
+	FMOVQ 0(R2), F7
+	FMOVQ 16(R2), F12
+	WORD $0x6e25dc88 // fmul v8.4s, v4.4s, v5.4s
+	WORD $0x6e2add2d // fmul v13.4s, v9.4s, v10.4s
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD $0x4f801107 // fmla v7.4s, v8.4s, v0.s[0]
+	WORD $0x4f8011ac // fmla v12.4s, v13.4s, v0.s[0]
+	VFMLA V5.S4, V4.S4, V2.S4
+	VFMLA V10.S4, V9.S4, V3.S4
+	FMOVQ F4, 0(R3)
+	FMOVQ F9, 16(R3)
+	FMOVQ F7, 0(R2)
+	FMOVQ F12, 16(R2)
+	ADD $32, R2
+	ADD $32, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUBS $8, R0, R0
+	BGE first_many
+first_one:
+	ADDS $4, R0, R0
+	BLT first_tail
+first_next:
+	FMOVQ 0(R3), F4
+	FMOVQ 0(R4), F5
+	FMOVQ 0(R5), F6
+	FMOVQ 0(R2), F7
+	WORD $0x6e25dc88 // fmul v8.4s, v4.4s, v5.4s
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4f801107 // fmla v7.4s, v8.4s, v0.s[0]
+	VFMLA V5.S4, V4.S4, V2.S4
+	FMOVQ F4, 0(R3)
+	FMOVQ F7, 0(R2)
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	ADD $16, R5
+	SUBS $4, R0, R0
+	BGE first_next
+first_tail:
+	ADDS $4, R0, R0
+	BEQ first_done
+first_last:
+	FMOVS 0(R3), F4
+	FMOVS 0(R4), F5
+	FMOVS 0(R5), F6
+	FMOVS 0(R2), F7
+	WORD $0x6e25dc88 // fmul v8.4s, v4.4s, v5.4s
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4f801107 // fmla v7.4s, v8.4s, v0.s[0]
+	VFMLA V5.S4, V4.S4, V2.S4
+	FMOVS F4, 0(R3)
+	FMOVS F7, 0(R2)
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R4
+	ADD $4, R5
+	SUBS $1, R0, R0
+	BNE first_last
+first_done:
+	MOVD n+0(FP), R0
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	SCVTFS R0, F1
+	FDIVS F1, F2, F1
+	FMULS F0, F1, F1
+	FMULS F0, F1, F1
+	FMULS F0, F1, F1
+	SUBS $8, R0, R0
+	BLT then_one
+then_many:
+	FMOVQ 0(R1), F4
+	FMOVQ 16(R1), F7
+	FMOVQ 0(R3), F5
+	FMOVQ 16(R3), F8
+	FMOVQ 0(R4), F6
+	FMOVQ 16(R4), F9
+	WORD $0x4f8010a4 // fmla v4.4s, v5.4s, v0.s[0]
+	WORD $0x4f801107 // fmla v7.4s, v8.4s, v0.s[0]
+	WORD $0x4f8150c4 // fmls v4.4s, v6.4s, v1.s[0]
+	WORD $0x4f815127 // fmls v7.4s, v9.4s, v1.s[0]
+	FMOVQ F4, 0(R1)
+	FMOVQ F7, 16(R1)
+	ADD $32, R1
+	ADD $32, R3
+	ADD $32, R4
+	SUBS $8, R0, R0
+	BGE then_many
+then_one:
+	ADDS $4, R0, R0
+	BLT then_tail
+then_next:
+	FMOVQ 0(R1), F4
+	FMOVQ 0(R3), F5
+	FMOVQ 0(R4), F6
+	WORD $0x4f8010a4 // fmla v4.4s, v5.4s, v0.s[0]
+	WORD $0x4f8150c4 // fmls v4.4s, v6.4s, v1.s[0]
+	FMOVQ F4, 0(R1)
+	ADD $16, R1
+	ADD $16, R3
+	ADD $16, R4
+	SUBS $4, R0, R0
+	BGE then_next
+then_tail:
+	ADDS $4, R0, R0
+	BEQ then_done
+then_last:
+	FMOVS 0(R1), F4
+	FMOVS 0(R3), F5
+	FMOVS 0(R4), F6
+	WORD $0x4f8010a4 // fmla v4.4s, v5.4s, v0.s[0]
+	WORD $0x4f8150c4 // fmls v4.4s, v6.4s, v1.s[0]
+	FMOVS F4, 0(R1)
+	ADD $4, R1
+	ADD $4, R3
+	ADD $4, R4
+	SUBS $1, R0, R0
+	BNE then_last
+then_done:
+	RET
+
+// func normBlocksBack128(blocks, dc int, dx, dy, x, inv *float32)
+TEXT ·normBlocksBack128(SB), NOSPLIT, $0-48
+	MOVD blocks+0(FP), R0
+	MOVD dc+8(FP), R1
+	MOVD dx+16(FP), R2
+	MOVD dy+24(FP), R3
+	MOVD x+32(FP), R4
+	MOVD inv+40(FP), R5
+block:
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD R1, R6
+	MOVD R4, R7
+	MOVD R3, R8
+sum:
+	FMOVQ 0(R7), F4
+	FMOVQ 16(R7), F5
+	FMOVQ 0(R8), F6
+	FMOVQ 16(R8), F7
+	VFMLA V6.S4, V4.S4, V2.S4
+	VFMLA V7.S4, V5.S4, V3.S4
+	ADD $32, R7
+	ADD $32, R8
+	SUBS $8, R6, R6
+	BNE sum
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	FMOVS 0(R5), F1
+	ADD $4, R5
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	SCVTFS R1, F0
+	FDIVS F0, F2, F0
+	FMULS F1, F0, F0
+	FMULS F1, F0, F0
+	FMULS F1, F0, F0
+	MOVD R1, R6
+back:
+	FMOVQ 0(R4), F4
+	FMOVQ 16(R4), F5
+	FMOVQ 0(R3), F6
+	FMOVQ 16(R3), F7
+	WORD $0x4f8190c6 // fmul v6.4s, v6.4s, v1.s[0]
+	WORD $0x4f805086 // fmls v6.4s, v4.4s, v0.s[0]
+	WORD $0x4f8190e7 // fmul v7.4s, v7.4s, v1.s[0]
+	WORD $0x4f8050a7 // fmls v7.4s, v5.4s, v0.s[0]
+	FSTPQ (F6, F7), (R2)
+	ADD $32, R2
+	ADD $32, R3
+	ADD $32, R4
+	SUBS $8, R6, R6
+	BNE back
+	SUBS $1, R0, R0
+	BNE block
+	RET
+
 // func burn128(n int)
 TEXT ·burn128(SB), NOSPLIT, $0-8
 	MOVD n+0(FP), R0

@@ -394,7 +394,18 @@ func sweep(n int, x []float32, ahead uintptr) {
 		sweepGo(x)
 		return
 	}
-	sweep128(4*n, &x[0], further(&x[0], len(x)))
+	sweep128(4*n, &x[0], ahead)
 }
 
-func normBlocks(_, _, _ []float32, _ int, _ float32) bool { return false }
+// normBlocks computes the norm of each block of dc floats, or reports that no routine here can.
+func normBlocks(y, x, inv []float32, dc int, eps float32) bool {
+	if level == levelGo || dc%8 != 0 {
+		return false
+	}
+	for len(inv) > 0 {
+		n := min(len(inv), atOnce(1, dc))
+		normBlocks128(n, dc, &x[0], &y[0], &inv[0], eps)
+		x, y, inv = x[n*dc:], y[n*dc:], inv[n:]
+	}
+	return true
+}

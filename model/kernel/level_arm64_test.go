@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -84,6 +85,22 @@ func TestPiecesMeet(t *testing.T) {
 				}
 			}
 			return y
+		},
+		"normBlocks": func() []float32 {
+			x, inv := random(500*24), random(500)
+			RMSNormBlocks(x, x, inv, 24, 1e-6)
+			RMSNormBlocksBack(x, random(500*24), random(500*24), inv, 24)
+			return append(inv, x...)
+		},
+		"swigluBack": func() []float32 {
+			dact, dgate, dhid := random(2*rows*400), random(rows), random(rows*400)
+			swigluBack(dact, dgate, dhid, random(2*rows*400), random(rows*400), random(rows), 400)
+			return slices.Concat(dact, dgate, dhid)
+		},
+		"blendBack": func() []float32 {
+			da, db, dw := random(n), random(n), random(n)
+			blendBack(da, db, dw, random(n), random(n), random(n), random(n))
+			return slices.Concat(da, db, dw)
 		},
 		"decayScan": func() []float32 {
 			x, state := random(rows*width), random(width)

@@ -57,6 +57,12 @@ func main() {
 	p.decayScanBack()
 	p.slopeScan()
 	p.slopeScanBack()
+	p.normBlocks()
+	p.swigluBack()
+	p.mixBack()
+	p.blendBack()
+	p.normBack()
+	p.normBlocksBack()
 	p.burn()
 	p.sweep()
 

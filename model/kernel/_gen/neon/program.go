@@ -32,6 +32,7 @@ type program struct {
 	tables       []string
 	offsets      map[string]string // of the current function's parameters
 	vecs, ptrs   int               // in use
+	top          int               // most vectors that were in use since interleave began a part
 	places       int               // that fetch
 }
 
@@ -88,6 +89,7 @@ func (p *program) vec() vec {
 	if p.vecs > 32 {
 		panic("out of vectors")
 	}
+	p.top = max(p.top, p.vecs)
 	return vec(p.vecs - 1)
 }
 
@@ -145,7 +147,9 @@ func (p *program) captured(f func()) []string {
 func (p *program) interleave(n int, f func(u int)) {
 	parts := make([][]string, n)
 	for u := range parts {
+		p.top = p.vecs
 		parts[u] = p.captured(func() { f(u) })
+		p.vecs = p.top // what one part gave back it still uses while the next runs
 	}
 	for more := true; more; {
 		more = false

@@ -426,9 +426,9 @@ func (p *program) exponential() exponential {
 	return e
 }
 
-// of returns exp x and spends x. What comes out for an x beyond the bounds is replaced; a NaN, which is not beyond
+// of computes x = exp x. What comes out for an x beyond the bounds is replaced; a NaN, which is not beyond
 // either, stays one.
-func (e exponential) of(x vec) vec {
+func (e exponential) of(x vec) {
 	p := e.p
 	over, under, n, y, t := p.vec(), p.vec(), p.vec(), p.vec(), p.vec()
 	p.three("fcmgt", over, x, e.high)
@@ -452,16 +452,22 @@ func (e exponential) of(x vec) vec {
 	p.emit("VADD %v.S4, %v.S4, %v.S4", n, x, x)
 	p.emit("VBIT %v.B16, %v.B16, %v.B16", over, e.inf, x)
 	p.andNot(x, x, under)
-	return x
 }
 
 // onePlusExpNeg returns 1 + exp(-x) and leaves x alone.
 func (e exponential) onePlusExpNeg(x vec) vec {
-	neg := e.p.vec()
-	e.p.two("fneg", neg, x)
-	y := e.of(neg)
+	y := e.p.vec()
+	e.p.two("fneg", y, x)
+	e.p.scope(func() { e.of(y) })
 	e.p.three("fadd", y, y, e.one)
 	return y
+}
+
+// sigmoid returns 1/(1 + exp(-x)) and leaves x alone.
+func (e exponential) sigmoid(x vec) vec {
+	d := e.onePlusExpNeg(x)
+	e.p.three("fdiv", d, e.one, d)
+	return d
 }
 
 // unary emits a function of x alone. It takes many registers, so only two vectors are under way at once.
@@ -481,16 +487,12 @@ func (p *program) unary(name string, setup func(), f func(x vec) vec) {
 
 func (p *program) exp() {
 	var e exponential
-	p.unary("exp128", func() { e = p.exponential() }, func(x vec) vec { return e.of(x) })
+	p.unary("exp128", func() { e = p.exponential() }, func(x vec) vec { e.of(x); return x })
 }
 
 func (p *program) sigmoid() {
 	var e exponential
-	p.unary("sigmoid128", func() { e = p.exponential() }, func(x vec) vec {
-		d := e.onePlusExpNeg(x)
-		p.three("fdiv", d, e.one, d)
-		return d
-	})
+	p.unary("sigmoid128", func() { e = p.exponential() }, func(x vec) vec { return e.sigmoid(x) })
 }
 
 func (p *program) silu() {
@@ -524,7 +526,7 @@ func (p *program) expSum() {
 			v := p.vec()
 			p.read(v, x, 16*u, single)
 			p.three("fsub", v, v, shift)
-			v = e.of(v)
+			e.of(v)
 			p.write(v, x, 16*u, single)
 			if single {
 				p.emit("VAND %v.B16, %v.B16, %v.B16", first, v, v)
@@ -773,5 +775,46 @@ func (p *program) sweep() {
 	p.advance(x, 16*len(seen))
 	p.fetch(ahead, 16*len(seen))
 	p.next(n, "block")
+	p.ret()
+}
+
+// normBlocks computes y = x·r with r = 1/√(mean(x²)+eps) in each block of dc floats, a multiple of eight, and inv = r.
+func (p *program) normBlocks() {
+	p.text("normBlocks128", "blocks, dc int, x, y, inv *float32, eps float32", "")
+	blocks, dc, x, y, inv, eps := p.load("blocks"), p.load("dc"), p.load("x"), p.load("y"), p.load("inv"), p.scalar("eps").v
+	n, ahead, size, one, r := p.ptr(), p.ptr(), p.vec(), p.vec(), p.vec()
+	sums, v := p.vectors(2), [2]vec{p.vec(), p.vec()}
+	p.emit("SCVTFS %v, %s", dc, size.f())
+	p.emit("FMOVS $1.0, %s", one.f())
+	p.label("block")
+	p.clear(sums)
+	p.mov(n, dc)
+	p.mov(ahead, x)
+	p.label("sum")
+	p.readPair(v, ahead)
+	p.fma(sums[0], v[0], v[0])
+	p.fma(sums[1], v[1], v[1])
+	p.advance(ahead, 32)
+	p.emit("SUBS $8, %v, %v", n, n)
+	p.emit("BNE sum")
+	p.foldInto("fadd", sums)
+	p.sumLanes(sums[0])
+	p.emit("FDIVS %s, %s, %s", size.f(), sums[0].f(), r.f())
+	p.emit("FADDS %s, %s, %s", eps.f(), r.f(), r.f())
+	p.emit("FSQRTS %s, %s", r.f(), r.f())
+	p.emit("FDIVS %s, %s, %s", r.f(), one.f(), r.f())
+	p.write(r, inv, 0, true)
+	p.advance(inv, 4)
+	p.mov(n, dc)
+	p.label("scale")
+	p.readPair(v, x)
+	p.by("fmul", v[0], v[0], lane{r, 0})
+	p.by("fmul", v[1], v[1], lane{r, 0})
+	p.writePair(v, y)
+	p.advance(x, 32)
+	p.advance(y, 32)
+	p.emit("SUBS $8, %v, %v", n, n)
+	p.emit("BNE scale")
+	p.next(blocks, "block")
 	p.ret()
 }

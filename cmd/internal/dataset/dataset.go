@@ -1,8 +1,9 @@
 // Package dataset is what the commands learn from: the data a user names as kind:path, and the
 // data the project brings along so that every command works on a fresh machine.
 //
-// The main types are Data, one opened argument, and Persona, one user of many with words of their
-// own. Open reads an argument; Shipped, Commands and Personas generate what needs no file.
+// The main types are Data, one opened argument of text, Set, labelled examples of another sense, and
+// Persona, one user of many with words of their own. Open and OpenSet read an argument; Shipped,
+// Commands, Personas, Strokes, Tones and Motions generate what needs no file.
 //
 // Whatever is generated here is a function of its arguments alone: the same call gives the same
 // bytes on every machine and with every Go release. Bytes read from files are passed on as they

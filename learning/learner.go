@@ -620,18 +620,14 @@ func (l *Learner) write(pen int, dlogits []float32) bool {
 	if !fired {
 		return false
 	}
-	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
 	if l.grad == nil || len(l.grad.Weights) != len(s.bank.Weights) {
 		l.grad = s.bank.Clone(l.base.Config)
+		clear(l.grad.Weights)
 	}
-	clear(l.grad.Weights)
+	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
 	g.Banks[pen] = l.grad
 	l.pass.Backward(l.model, &l.tape, dlogits, g)
-	if sum := kernel.SumSquares(l.grad.Weights); sum-sum != 0 {
-		return false
-	}
-	s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate)
-	return true
+	return s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate) > 0
 }
 
 // sample counts what a skill learnt from, and keeps what its context looks like: reservoir sampling

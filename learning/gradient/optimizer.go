@@ -169,6 +169,8 @@ type RMSprop struct {
 	Eps  float64
 	V    []float32
 	Age  []uint32 // steps that each section has made, to correct young moments
+
+	c kernel.AdamConst // of the section that is moved
 }
 
 // NewRMSprop returns an optimizer for b.
@@ -176,42 +178,49 @@ func NewRMSprop(b *model.Bank) *RMSprop {
 	return &RMSprop{Beta: 0.99, Eps: 1e-8, V: kernel.Aligned(len(b.Weights)), Age: make([]uint32, b.Sections*len(b.Layers))}
 }
 
-// Step moves b against g for the sections that t's routes fired, by at most rate·clip for any number,
-// and returns how many sections it wrote.
+// Step moves b against g for the sections that t's routes fired and returns how many those were. Where a number of the
+// gradient is not finite, nothing is moved and the answer is zero. It leaves g zero; what did not fire has to be zero before.
 func (o *RMSprop) Step(b, g *model.Bank, index int, t *model.Tape, rate float64) (written int) {
-	at := 0
-	for i := range b.Layers {
-		bl, gl := &b.Layers[i], &g.Layers[i]
-		if bl.Sections == nil {
-			continue
-		}
-		rt := &t.Layers[i].Banks[index]
-		keys, size := len(bl.Keys)/b.Sections, len(bl.Sections)/b.Sections
-		for s := range b.Sections {
-			if rt.Len() == 0 || rt.Start[s] == rt.Start[s+1] {
-				continue
-			}
-			written++
-			age := &o.Age[i*b.Sections+s]
-			*age++
-			corr := 1 / (1 - math.Pow(o.Beta, float64(*age)))
-			c := kernel.AdamConst{LR: float32(rate), Beta1: 0, Beta2: float32(o.Beta), Eps: float32(o.Eps), Corr1: 1, Corr2: float32(corr)}
-			k := at + s*keys
-			rms(bl.Keys[s*keys:(s+1)*keys], gl.Keys[s*keys:(s+1)*keys], o.V[k:k+keys], c)
-			k = at + len(bl.Keys) + s*size
-			rms(bl.Sections[s*size:(s+1)*size], gl.Sections[s*size:(s+1)*size], o.V[k:k+size], c)
-		}
-		at += len(bl.Keys) + len(bl.Sections)
+	var squares float32
+	o.fired(b, index, t, func(_ *uint32, from, to int) { squares += kernel.SumSquares(g.Weights[from:to]) })
+	if squares-squares != 0 {
+		clear(g.Weights)
+		return 0
 	}
+	o.fired(b, index, t, func(age *uint32, from, to int) {
+		if age != nil {
+			*age++
+			written++
+			o.c = kernel.AdamConst{
+				LR: float32(rate), Beta2: float32(o.Beta), Eps: float32(o.Eps),
+				Corr1: 1, Corr2: float32(1 / (1 - math.Pow(o.Beta, float64(*age)))),
+			}
+		}
+		// Adam without momentum: its first moment is the gradient itself.
+		d := g.Weights[from:to]
+		kernel.Adam(b.Weights[from:to], d, d, o.V[from:to], o.c)
+		clear(d)
+	})
 	return written
 }
 
-// rms is v ← β·v + (1−β)·g² and w ← w − rate·g/(√(v·corr) + ε).
-func rms(w, g, v []float32, c kernel.AdamConst) {
-	b, nb := c.Beta2, 1-c.Beta2
-	for i, x := range g {
-		n := b*v[i] + nb*x*x
-		v[i] = n
-		w[i] -= c.LR * x / (float32(math.Sqrt(float64(n*c.Corr2))) + c.Eps)
+// fired calls f for where the key and the weights of every section that fired stand in the bank, with the section's age
+// first and with nil for its second piece.
+func (o *RMSprop) fired(b *model.Bank, index int, t *model.Tape, f func(age *uint32, from, to int)) {
+	at := 0
+	for i, l := range b.Layers {
+		if l.Sections == nil {
+			continue
+		}
+		key, size := len(l.Keys)/b.Sections, len(l.Sections)/b.Sections
+		rt := &t.Layers[i].Banks[index]
+		for s := range b.Sections {
+			if rt.Len() > 0 && rt.Start[s] < rt.Start[s+1] {
+				f(&o.Age[i*b.Sections+s], at+s*key, at+(s+1)*key)
+				from := at + len(l.Keys) + s*size
+				f(nil, from, from+size)
+			}
+		}
+		at += len(l.Keys) + len(l.Sections)
 	}
 }

@@ -137,3 +137,72 @@ func TestAdamStepOnManyThreads(t *testing.T) {
 		}
 	}
 }
+
+// RMSprop moves what fired by its equations, leaves the gradient zero, and does nothing at all where the gradient is not finite.
+func TestRMSprop(t *testing.T) {
+	c := tiny()
+	m, in := random(t, c, 5, 2)
+	b := bank(t, m, 6)
+	m = m.WithBanks(b)
+	var tape model.Tape
+	m.Forward(m.NewState(), in, &tape)
+	g := b.Clone(c)
+	o := NewRMSprop(b)
+	gradient := func() {
+		clear(g.Weights)
+		d := make([]float32, len(tape.Logits))
+		for i := range d {
+			d[i] = float32(i%7) - 3
+		}
+		new(Pass).Backward(m, &tape, d, &Grad{Banks: []*model.Bank{g}})
+	}
+	fired := 0
+	for i := range tape.Layers {
+		rt := &tape.Layers[i].Banks[0]
+		for s := range b.Sections {
+			if rt.Start[s] < rt.Start[s+1] {
+				fired++
+			}
+		}
+	}
+	if fired == 0 || fired == b.Sections*c.Layers {
+		t.Fatalf("%d sections fired: the test sees less than it should", fired)
+	}
+
+	const rate = 0.01
+	want, v := slices.Clone(b.Weights), make([]float64, len(b.Weights))
+	for step := 1; step <= 3; step++ {
+		gradient()
+		for i, x := range g.Weights {
+			x := float64(x)
+			v[i] = 0.99*v[i] + 0.01*x*x
+			want[i] -= float32(rate * x / (math.Sqrt(v[i]/(1-math.Pow(0.99, float64(step)))) + 1e-8))
+		}
+		if n := o.Step(b, g, 0, &tape, rate); n != fired {
+			t.Errorf("%d sections were written, want %d", n, fired)
+		}
+		for i, x := range g.Weights {
+			if x != 0 {
+				t.Fatalf("number %d of the gradient is %v afterwards", i, x)
+			}
+			if math.Abs(float64(b.Weights[i]-want[i])) > 1e-5*(1+math.Abs(float64(want[i]))) {
+				t.Fatalf("step %d: weight %d is %v, want %v", step, i, b.Weights[i], want[i])
+			}
+		}
+	}
+
+	gradient()
+	for i, x := range g.Weights {
+		if x != 0 {
+			g.Weights[i] = float32(math.NaN())
+			break
+		}
+	}
+	before := slices.Clone(b.Weights)
+	if n := o.Step(b, g, 0, &tape, rate); n != 0 || !slices.Equal(b.Weights, before) {
+		t.Errorf("a gradient that is not finite wrote %d sections", n)
+	}
+	if slices.ContainsFunc(g.Weights, func(x float32) bool { return x != 0 }) {
+		t.Error("and was left as it is")
+	}
+}

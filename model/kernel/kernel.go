@@ -182,6 +182,8 @@ func RMSNormBlocks(y, x, inv []float32, dc int, eps float32) {
 // Adam takes one step on the parameters p with the gradient g and brings the moments m and v up to date:
 //
 //	m = β1·m + (1-β1)·g    v = β2·v + (1-β2)·g²    p -= Decay·p + LR·Corr1·m / (√(Corr2·v) + ε)
+//
+// m may be g: with β1 = 0 that is a step without momentum.
 func Adam(p, g, m, v []float32, c AdamConst) {
 	adam(p, g[:len(p)], m[:len(p)], v[:len(p)], &c)
 }

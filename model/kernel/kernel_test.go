@@ -460,6 +460,27 @@ func TestAdam(t *testing.T) {
 	})
 }
 
+// The first moment may be the gradient itself: nothing is read after it was written over.
+func TestAdamWithoutMomentum(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r, f := seeded(), newFence(t, 2000)
+		for _, n := range lengths() {
+			f.reset()
+			p, g, v := f.random(r, n), f.random(r, n), f.floats(n)
+			clear(v)
+			q, m, w := append([]float32(nil), p...), make([]float32, n), make([]float32, n)
+			c := AdamConst{LR: 1e-2, Beta2: 0.9, Eps: 1e-8, Corr1: 1, Corr2: 10}
+			Adam(q, append([]float32(nil), g...), m, w, c)
+			Adam(p, g, g, v, c)
+			for i := range p {
+				if p[i] != q[i] || v[i] != w[i] || g[i] != m[i] {
+					t.Fatalf("length %d at %d: %g and %g with the moment in place, %g and %g apart", n, i, p[i], v[i], q[i], w[i])
+				}
+			}
+		}
+	})
+}
+
 func TestDecayScan(t *testing.T) {
 	const alpha = 0.96875 // exact in float32, as every 1 - 2^-k is
 	eachLevel(t, func(t *testing.T) {

@@ -250,11 +250,11 @@ func entropies(text []byte) []float64 {
 // moving reads a text with an alpha that moves by kappa with the entropy of what came before, about a middle at which the
 // mean number of sections on a stretch of the training text is what it is with alpha at rest.
 func moving(ctx context.Context, m *model.Model, kappa float64, table []float64, train, text []byte) (effort, error) {
-	sample := train[len(train)/2:][:min(len(train)/2, 4000)]
+	sample := train[len(train)/2:][:min(len(train)/2, 3000)]
 	rest := float64(m.Config.Alpha)
 	want := learning.MeasureHardness(m, sample, nil).Mean
 	low, high := rest-0.3, rest+0.3
-	for range 8 {
+	for range 7 {
 		middle := (low + high) / 2
 		h, err := stepping(ctx, m, middle, kappa, table, sample)
 		if err != nil {

@@ -142,6 +142,7 @@ type statusReport struct {
 	Addrs      []string        `json:"addrs,omitempty"`
 	Peers      int             `json:"peers"`
 	Uptime     float64         `json:"uptime_seconds,omitempty"`
+	Notes      []string        `json:"notes,omitempty"` // what was found wrong with the home, and what was done about it
 }
 
 func statusOf(n *node.Node, home string) statusReport {
@@ -221,6 +222,9 @@ func (s *session) routes() http.Handler {
 		r.Running, r.Share, r.Uptime = true, s.share, time.Since(s.began).Seconds()
 		if s.mesh != nil {
 			r.Addrs = s.mesh.Addrs()
+		}
+		if notes, err := s.dev.Notes(); err == nil { // an answer without them is better than none
+			r.Notes = notes
 		}
 		return r
 	})

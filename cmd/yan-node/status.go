@@ -97,7 +97,8 @@ func statusCommand(c *common) *cobra.Command {
 				return err
 			default:
 				r = statusOf(d.Node, d.Home)
-				if err := d.Close(); err != nil {
+				r.Notes, err = d.Notes()
+				if err := errors.Join(err, d.Close()); err != nil {
 					return err
 				}
 			}
@@ -114,6 +115,9 @@ func statusCommand(c *common) *cobra.Command {
 			fmt.Fprintf(out, "read %s events, has %d skills, holds %d updates for others\n", ui.Count(int64(r.Events)), r.Skills, r.Held)
 			if r.Running {
 				fmt.Fprintf(out, "shares %s, %d peers here\n", r.Share, r.Peers)
+			}
+			for _, n := range r.Notes {
+				fmt.Fprintf(out, "note: %s\n", n)
 			}
 			for _, a := range r.Addrs {
 				fmt.Fprintf(out, "listening: --join %s\n", a)

@@ -29,6 +29,9 @@ func (s *Store) PutBlob(b []byte) (digest [32]byte, err error) {
 	defer s.blobs.Unlock()
 	path := s.blobPath(digest)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
+		if err := s.fault("syncdir", path); err != nil {
+			return digest, wrap("put blob", err)
+		}
 		if err := syncDir(filepath.Dir(path)); err != nil {
 			return digest, wrap("put blob", err)
 		}

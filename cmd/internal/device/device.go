@@ -55,6 +55,7 @@ type Device struct {
 	// Journal is where the node keeps what it learns: the Store, unless it was replaced before Start.
 	Journal node.Journal
 
+	found  []string // what was wrong when it was opened
 	log    *slog.Logger
 	runner *node.Runner
 	cancel context.CancelFunc
@@ -74,7 +75,7 @@ func Open(opt Options) (*Device, error) {
 	if err := checkHome(opt.Home); err != nil {
 		return nil, err
 	}
-	st, err := store.Open(opt.Home, store.Options{})
+	st, err := store.Open(opt.Home, store.Options{Format: node.Format})
 	if err != nil {
 		return nil, err
 	}
@@ -218,9 +219,12 @@ func (d *Device) snapshot() ([]byte, error) {
 	r, err := d.Store.LoadSnapshot()
 	if errors.Is(err, store.ErrDamaged) {
 		d.log.Warn("the last snapshot cannot be read; going back to the one before and replaying what came after", "err", err)
+		d.found = append(d.found, fmt.Sprintf("the last snapshot could not be read (%v): the one before and the journal since then were taken, and nothing is lost", err))
 		r, err = d.Store.LoadPrevious()
 	}
 	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return nil, fmt.Errorf("device: home %s: neither of its last two snapshots can be read: put sound copies of them back, or take another --home: %w", d.Home, err)
 	case errors.Is(err, store.ErrNone):
 		return nil, nil
 	case err != nil:
@@ -247,12 +251,20 @@ func (d *Device) replay(fn func(rec []byte) error) error {
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		d.log.Warn("the end of the journal cannot be read; what was learnt there is lost", "replayed", rep.Records, "lost", rep.Lost, "err", err)
+		d.found = append(d.found, err.Error())
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("device: home %s: %w", d.Home, err)
 	}
 	return nil
+}
+
+// Notes says what was found wrong with the home: first in its life, as the store remembers it, and then when
+// it was opened now. A sound home has none.
+func (d *Device) Notes() ([]string, error) {
+	list, err := d.Store.Notes()
+	return append(list, d.found...), err
 }
 
 // Start has the node run until Stop, on a mesh or alone if m is nil. told, which may be nil, hears what

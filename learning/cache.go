@@ -23,10 +23,10 @@ type GateCache struct {
 const maxCachedGates = 1024
 
 type gateKey struct {
-	background          *model.Background
-	firing, ridge, home float64
-	dim                 int
-	samples             [32]byte
+	background               *model.Background
+	firing, ridge, home, way float64
+	dim                      int
+	samples                  [32]byte
 }
 
 type solvedGate struct {
@@ -44,7 +44,7 @@ func (c *GateCache) solve(cfg GateConfig, bg *model.Background, samples []float3
 		}
 		h.Write(b[:4*len(part)])
 	}
-	key := gateKey{background: bg, firing: cfg.Firing, ridge: cfg.Ridge, home: cfg.Home, dim: dim}
+	key := gateKey{background: bg, firing: cfg.Firing, ridge: cfg.Ridge, home: cfg.Home, way: cfg.Way, dim: dim}
 	h.Sum(key.samples[:0])
 
 	c.mu.Lock()

@@ -19,6 +19,9 @@ type GateConfig struct {
 	// Home is the share of a background group that has to look like the bank's own context for the
 	// bank to count as a refinement of that group, which then needs no protection from it [0.1].
 	Home float64
+	// Way is how far the evidence has to come, as a share of the way from the middle of the background to
+	// the middle of the bank's own context, before the bank opens at all [0.33].
+	Way float64
 	// Cache, where it is not nil, remembers what was solved.
 	Cache *GateCache `json:"-"`
 }
@@ -32,6 +35,9 @@ func (c GateConfig) withDefaults() GateConfig {
 	}
 	if c.Home == 0 {
 		c.Home = 0.1
+	}
+	if c.Way == 0 {
+		c.Way = 0.33
 	}
 	return c
 }
@@ -115,6 +121,9 @@ func solveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 		slices.Sort(background)
 		slices.Sort(mine)
 		theta, median := quantile(background, 1-cfg.Firing), quantile(background, 0.5)
+		// Of a context far from all that the base knows, the budget alone would take any two odd bytes for a
+		// sign, and what is learnt there is worth the less elsewhere the stranger it is.
+		theta = max(theta, median+cfg.Way*(quantile(mine, 0.5)-median))
 		span := 0.15 * max(theta-median, 1e-6)
 
 		// Which groups does this gate take for its own?

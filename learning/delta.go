@@ -158,9 +158,12 @@ func (l *Learner) Export(name string) (*Delta, error) {
 		return nil, fmt.Errorf("learning: skill %q has learnt nothing yet", name)
 	}
 	l.Settle()
+	if s.test.Undone > 0 && !s.test.Stands && s.test.stood == nil {
+		return nil, fmt.Errorf("learning: skill %q did harm and has not shown yet that it does not", name)
+	}
 	return &Delta{
 		Name: name, Base: l.Fingerprint(), Events: s.Events, Gain: s.Gain,
-		bank: s.bank.Clone(l.base.Config), samples: slices.Clone(s.samples),
+		bank: s.shown(l.base.Config).Clone(l.base.Config), samples: slices.Clone(s.samples),
 	}, nil
 }
 

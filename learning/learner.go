@@ -26,7 +26,8 @@ type Config struct {
 	MaxSkills int     // skills that the device grows by itself; beyond them the most likely one is widened [1]
 	Reservoir int     // samples of a skill's context that are kept [128]
 	Recent    int     // own recent events kept to judge what others offer [4096]
-	Harm      float64 // nats an event by which a fold may worsen own recent events [0.01]
+	Harm      float64 // nats an event by which a fold, or what is learnt, may worsen own events [0.01]
+	Untested  bool    // what is learnt is never undone: for experiments that show why it should be
 	Gate      GateConfig
 	Fast      int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
 	Seed      uint64 // all chance comes from here
@@ -73,6 +74,7 @@ type Skill struct {
 	until   uint64    // while Events is below, it is open whatever the context is
 	solved  uint64    // Events when the gate was solved last
 	opt     *gradient.RMSprop
+	test    probation
 }
 
 // Own reports whether the skill was grown on this device and may be written.
@@ -197,9 +199,7 @@ func (l *Learner) Settled() *model.Model {
 	l.Settle()
 	banks := make([]*model.Bank, len(l.skills))
 	for i, s := range l.skills {
-		b := *s.bank
-		b.Gate.Force = false
-		banks[i] = &b
+		banks[i] = s.shown(l.base.Config)
 	}
 	return l.base.WithBanks(banks...)
 }
@@ -299,6 +299,10 @@ func (l *Learner) expect(i int) {
 		logits = l.mixer.mixed[:]
 	}
 	l.logits = append(l.logits[:0], logits...)
+	heal(l.live)
+	if sum := kernel.SumSquares(l.logits); sum-sum != 0 {
+		clear(l.logits) // any byte, as far as this mind can tell
+	}
 }
 
 // Predict returns the log-odds of the next event, nil before the first event of all. They belong to the
@@ -315,7 +319,11 @@ func surprise(logits []float32, e sense.Event) float64 {
 	for _, v := range logits {
 		sum += math.Exp(float64(v - top))
 	}
-	return math.Log(sum) - float64(logits[e.Byte]-top)
+	nats := math.Log(sum) - float64(logits[e.Byte]-top)
+	if !(nats < math.MaxFloat32) { // what is no number predicts nothing
+		return math.Log(sense.Symbols)
+	}
+	return nats
 }
 
 // take adds an event to what is pending and learns when a chunk is full. It returns the surprise of the
@@ -389,6 +397,7 @@ func (l *Learner) Flush() {
 		l.judge(n)
 		if l.trust > enough {
 			l.rehearse(n)
+			heal(l.state)
 		}
 	}
 	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.fast != nil && l.focus == "" && l.cfg.Rehearse > 1 {
@@ -425,6 +434,9 @@ func (l *Learner) judge(n int) {
 	l.base.Forward(l.aside, l.utterance[:n], &l.alone)
 	without := gradient.CrossEntropy(l.gradients(n), l.alone.Logits, l.utterance[1:], 1)
 	gain := (without - l.surprised) / float64(n)
+	if gain-gain != 0 {
+		return
+	}
 	l.trust += trustShare * (gain - l.trust)
 	if gain < 0 && l.trust < 0 {
 		s := l.skills[l.wrote]
@@ -476,14 +488,20 @@ func (l *Learner) learn() (nats float64) {
 	n := len(l.pending) - 1
 	l.judged, l.evidence = false, nil
 	pen := l.pen()
+	without, trial := l.trial(pen, n)
 	l.model.Forward(l.state, l.pending[:n], &l.tape)
 	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
+	heal(l.state)
+	stands := !trial || l.verdict(pen, without, nats, n)
+	if !(nats < math.MaxFloat32) {
+		nats = float64(n) * math.Log(sense.Symbols)
+	}
 	l.surprised += nats
 	if l.fast != nil {
 		nats = l.weigh(n)
 	}
-	if pen >= 0 && l.write(pen, d) {
+	if pen >= 0 && stands && l.write(pen, d) {
 		l.wrote = pen
 		l.sample(l.skills[pen], n)
 	}
@@ -587,8 +605,15 @@ func (l *Learner) grow(name string) error {
 	if err != nil {
 		return err
 	}
-	r := rand.New(l.rng)
-	in := 1 / math.Sqrt(float64(l.base.Config.Width))
+	seed(b, l.base.Config, rand.New(l.rng))
+	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b), test: probation{Pace: 1}})
+	l.rebuild()
+	return nil
+}
+
+// seed draws what an empty skill begins with. Its W2 stay zero.
+func seed(b *model.Bank, c model.Config, r *rand.Rand) {
+	in := 1 / math.Sqrt(float64(c.Width))
 	for _, bl := range b.Layers {
 		for i := range bl.Keys {
 			bl.Keys[i] = float32(r.NormFloat64())
@@ -603,9 +628,16 @@ func (l *Learner) grow(name string) error {
 			}
 		}
 	}
-	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b)})
-	l.rebuild()
-	return nil
+}
+
+// spoke reports whether any section of a skill was activated in the chunk.
+func (l *Learner) spoke(skill int) bool {
+	for i := range l.tape.Layers {
+		if l.tape.Layers[i].Banks[skill].Len() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // write steps the sections of one skill that the chunk activated. A step that would leave a number that
@@ -613,11 +645,7 @@ func (l *Learner) grow(name string) error {
 // It reports whether a step was taken.
 func (l *Learner) write(pen int, dlogits []float32) bool {
 	s := l.skills[pen]
-	fired := false
-	for i := range l.tape.Layers {
-		fired = fired || l.tape.Layers[i].Banks[pen].Len() > 0
-	}
-	if !fired {
+	if !l.spoke(pen) {
 		return false
 	}
 	if l.grad == nil || len(l.grad.Weights) != len(s.bank.Weights) {
@@ -627,7 +655,7 @@ func (l *Learner) write(pen int, dlogits []float32) bool {
 	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
 	g.Banks[pen] = l.grad
 	l.pass.Backward(l.model, &l.tape, dlogits, g)
-	return s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate) > 0
+	return s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace) > 0
 }
 
 // sample counts what a skill learnt from, and keeps what its context looks like: reservoir sampling

@@ -58,6 +58,8 @@ type skillHeader struct {
 	Ages              []uint32
 	Gate              gateHeader
 	Open              []float32 // how far it was open in the last chunk
+	Test              probation
+	Stood             bool // whether the weights that stood are there
 }
 
 type gateHeader struct {
@@ -103,7 +105,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		sh := skillHeader{
 			Name: s.Name, Author: s.Author, Shared: s.Shared, Events: s.Events, Gain: s.Gain, Report: s.Report,
 			Sections: s.bank.Sections, Neurons: s.bank.Neurons, Samples: len(s.samples) / dim, Offered: s.offered,
-			Until: s.until, Solved: s.solved,
+			Until: s.until, Solved: s.solved, Test: s.test, Stood: s.test.stood != nil,
 			Gate: gateHeader{g.Force, g.Theta, g.Span, g.OwnBias, g.Weight != nil, g.Own != nil},
 		}
 		if i < len(l.tape.Open) {
@@ -112,6 +114,9 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		p := fmt.Sprintf("skill.%d.", i)
 		add(p+"weights", s.bank.Weights)
 		add(p+"samples", s.samples)
+		if s.test.stood != nil {
+			add(p+"stood", s.test.stood)
+		}
 		if s.opt != nil {
 			sh.Ages = s.opt.Age
 			add(p+"moments", s.opt.V)
@@ -199,8 +204,11 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("learning: snapshot: %w", err)
 	}
-	if f.Meta["format"] != "yan learner" || f.Meta["version"] != "1" {
-		return bad("format %q, version %q", f.Meta["format"], f.Meta["version"])
+	if f.Meta["format"] != "yan learner" {
+		return bad("it holds %q, and not a learner", f.Meta["format"])
+	}
+	if v := f.Meta["version"]; v != "1" {
+		return bad("version %q, this program reads version 1: update it, or take another --home", v)
 	}
 	var h snapshotHeader
 	if err := json.Unmarshal([]byte(f.Meta["learner"]), &h); err != nil {
@@ -282,6 +290,17 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 			copy(s.opt.Age, sh.Ages)
 			if err := f.Read(p+"moments", s.opt.V, len(s.opt.V)); err != nil {
 				return err
+			}
+			if s.test = sh.Test; s.test.Pace == 0 { // it was written before there were tests
+				s.test.Pace = 1
+			}
+			if !(s.test.Pace > 0 && s.test.Pace <= 1) {
+				return bad("skill %q: it learns at %v of its rate", sh.Name, s.test.Pace)
+			}
+			if sh.Stood {
+				if s.test.stood, err = read(p+"stood", len(bank.Weights)); err != nil {
+					return err
+				}
 			}
 		}
 		n.skills = append(n.skills, s)

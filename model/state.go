@@ -70,6 +70,15 @@ func (s *State) CopyFrom(o *State) {
 	copy(s.data, o.data)
 }
 
+// Finite reports whether all numbers in s are finite.
+func (s *State) Finite() bool {
+	var sum float32 // of zeros, unless a number is not finite
+	for _, v := range s.data {
+		sum += v - v
+	}
+	return sum == 0
+}
+
 // Bytes is the size of what a stream carries.
 func (s *State) Bytes() int { return 8 + 4*len(s.data) }
 

@@ -2,11 +2,12 @@ package main
 
 import "math"
 
-// What a mind by likelihood expects of a stream: that what the base knows is as likely as so many skills together, that at
-// the end of a line so large a share of all it believed is open again, and within a line so much.
+// What a mind by likelihood expects of a stream: that what the base knows has such a share of all lines, that at the
+// end of a line so much of what it believed is open again, and after any other byte so much. Chosen on the interleaved
+// validation part of the course far, seed 1, of four, five and three values each.
 const (
 	baseShare  = 0.9
-	lineShare  = 0.3
+	lineShare  = 0.8
 	innerShare = 0.002
 )
 

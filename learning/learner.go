@@ -266,8 +266,11 @@ func (l *Learner) Observe(e sense.Event) (nats float64) {
 // Read takes in many events and returns the sum of their surprise in nats. It learns exactly what as
 // many calls of Observe would, and costs less.
 func (l *Learner) Read(in []sense.Event) (nats float64) {
-	if len(in) == 0 {
-		return 0
+	if len(l.pending)+len(in) <= l.cfg.Chunk { // no chunk gets full: what is pending was thought of before
+		for _, e := range in {
+			nats += l.Observe(e)
+		}
+		return nats
 	}
 	nats = -l.counted // what is pending was told before
 	for _, e := range in {
@@ -314,16 +317,13 @@ func (l *Learner) Live() *model.State { return l.live.Clone() }
 
 // surprise is −ln of the probability that logits give to e.
 func surprise(logits []float32, e sense.Event) float64 {
-	top := slices.Max(logits)
-	var sum float64
-	for _, v := range logits {
-		sum += math.Exp(float64(v - top))
-	}
-	nats := math.Log(sum) - float64(logits[e.Byte]-top)
+	var p [sense.Symbols]float32
+	copy(p[:], logits)
+	nats := kernel.SoftmaxInPlace(p[:]) - logits[e.Byte]
 	if !(nats < math.MaxFloat32) { // what is no number predicts nothing
 		return math.Log(sense.Symbols)
 	}
-	return nats
+	return float64(nats)
 }
 
 // take adds an event to what is pending and learns when a chunk is full. It returns the surprise of the

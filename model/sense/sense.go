@@ -2,7 +2,10 @@
 //
 // An [Event] is one step of the stream, and every sense speaks in events, so that a model, a learner
 // and a log need to know of only one thing that happens. Text is the first sense: one byte is one
-// event. The package is pure; it reads nothing and keeps nothing.
+// event. [Picture], [Sound] and [Motion] are encoders of other senses, by fixed rules: the patches of a
+// picture, the frames of a sound and the half-seconds of a motion come out as features, one event each;
+// an [Utterance] makes a picture of the frames of one word. The package is pure: nothing in it learns or
+// reads, and an encoder keeps one window of the past.
 package sense
 
 // Symbols is how many different bytes an event can carry: the size of the byte read-out.

@@ -65,7 +65,8 @@ func numbers(at string, v reflect.Value, f func(at string, v float64)) {
 
 // Everything in the plan is measured, for the given model and for shapes, and every figure is one.
 func TestReportIsWhole(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // on one processor, too, there are two threads to compare
+	const processors = 3 // so that on any machine there are two threads to compare, and they are not all
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
 	var told []int
 	whole := 0
 	r, err := Run(t.Context(), tiny(), "shipped", base.Pocket(), func(done, total int) {
@@ -125,7 +126,7 @@ func TestReportIsWhole(t *testing.T) {
 			t.Errorf("training: %+v", v)
 		}
 	}
-	if got := runtime.GOMAXPROCS(0); got != 2 {
+	if got := runtime.GOMAXPROCS(0); got != processors {
 		t.Errorf("training left %d processors", got)
 	}
 }
@@ -405,6 +406,29 @@ func TestFarPlaces(t *testing.T) {
 	}
 	if want := []int{0, 600, 1112}; !slices.Equal(at, want) || len(b.out.Notes) != 1 || !strings.Contains(b.out.Notes[0], "up to 1112 and not to 2000") {
 		t.Errorf("places %v, notes %q", at, b.out.Notes)
+	}
+}
+
+// Every segment begins at its place, with the text of its round.
+func TestDecodingBeginsAtItsPlace(t *testing.T) {
+	b, _ := timed(tiny())
+	m := base.Pocket()
+	place, live, other := m.NewState(), m.NewState(), m.NewState()
+	for _, e := range Prose(300) {
+		m.Step(place, e)
+	}
+	run := b.from(place, m, live, 50)
+	for round := range 3 {
+		if n := run(round); n != 50 || live.Events != 350 || place.Events != 300 {
+			t.Fatalf("round %d: %v events from %d to %d", round, n, place.Events, live.Events)
+		}
+		other.CopyFrom(place)
+		for _, e := range b.text[50*round : 50*(round+1)] {
+			m.Step(other, e)
+		}
+		if !slices.Equal(live.Evidence(), other.Evidence()) {
+			t.Errorf("round %d had another text", round)
+		}
 	}
 }
 

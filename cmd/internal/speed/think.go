@@ -195,25 +195,15 @@ func stateBytes(s *model.State) int {
 // they differ in is the place.
 func (b *bench) decode(s *subject) error {
 	f, live := s.out, s.m.NewState()
-	n := 0
-	at := func(place *model.State) work {
-		return func(round int) float64 {
-			live.CopyFrom(place)
-			for i := range n {
-				s.m.Step(live, b.event(round*n+i))
-			}
-			return float64(n)
-		}
-	}
-	works := []work{b.sweeping(ones(int(s.cost.bytes)))}
-	for _, place := range s.places {
-		works = append(works, at(place))
-	}
-	n = b.times(func(times int) {
+	n := b.times(func(times int) {
 		for i := range times {
 			s.m.Step(live, b.event(i))
 		}
 	})
+	works := []work{b.sweeping(ones(int(s.cost.bytes)))}
+	for _, place := range s.places {
+		works = append(works, b.from(place, s.m, live, n))
+	}
 	got := b.turns(b.cpu, works...)
 	f.Read = rate(got[0]).Best / 1e9
 	for i, place := range s.places {
@@ -226,6 +216,17 @@ func (b *bench) decode(s *subject) error {
 		f.Share = f.Decode[0].Best * s.cost.bytes / (1e9 * f.Read)
 	}
 	return nil
+}
+
+// from is work that goes on from a place with n events. All places use one state, and so the same memory.
+func (b *bench) from(place *model.State, m *model.Model, live *model.State, n int) work {
+	return func(round int) float64 {
+		live.CopyFrom(place)
+		for i := range n {
+			m.Step(live, b.event(round*n+i))
+		}
+		return float64(n)
+	}
 }
 
 // event is the i-th event of a text without end.

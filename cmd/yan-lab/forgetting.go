@@ -121,14 +121,17 @@ func over(v []float64) spread {
 
 // A forgettingRow is one method on one course.
 type forgettingRow struct {
-	Method     string  `json:"method"`
-	Rate       float64 `json:"rate"`
-	Gain       spread  `json:"gain"`              // bits a byte saved on the lessons' tests, at the end
-	Forgetting spread  `json:"forgetting"`        // bits a byte lost on the old text
-	Earlier    *spread `json:"earlier,omitempty"` // bits a byte lost on each lesson since it was learnt; contiguous courses of several lessons
-	Kept       float64 `json:"kept"`              // of the gain that full fine-tuning had right after each lesson
-	Forgot     float64 `json:"forgot"`            // of what full fine-tuning forgot
+	Method     string   `json:"method"`
+	Rate       float64  `json:"rate"`
+	Gain       spread   `json:"gain"`              // bits a byte saved on the lessons' tests, at the end
+	Forgetting spread   `json:"forgetting"`        // bits a byte lost on the old text
+	Earlier    *spread  `json:"earlier,omitempty"` // bits a byte lost on each lesson since it was learnt; contiguous courses of several lessons
+	Kept       float64  `json:"kept"`              // of the gain that full fine-tuning had right after each lesson
+	Forgot     *float64 `json:"forgot,omitempty"`  // of what full fine-tuning forgot; absent where it forgot nothing to speak of
 }
+
+// nothing is so little forgetting, in bits a byte, that shares of it tell nothing.
+const nothing = 0.01
 
 // A forgettingTable is one course in one mode.
 type forgettingTable struct {
@@ -206,11 +209,14 @@ func (r *forgettingReport) print(w io.Writer, t forgettingTable) error {
 		t.Course, t.Mode, t.Note, ui.Count(int64(r.Parameters)), ui.Count(int64(r.Skill)), ui.Bytes(r.LearnBytes), r.Seeds, t.Lesson.Mean, t.Old.Mean)
 	table := ui.NewTable("method", "rate", "gain on the new", "of full's", "forgetting of the old", "of full's", "lost of earlier lessons")
 	for _, row := range t.Rows {
-		lost := "–"
+		lost, share := "–", "–"
+		if row.Forgot != nil {
+			share = fmt.Sprintf("%.2f %%", 100**row.Forgot)
+		}
 		if row.Earlier != nil {
 			lost = row.Earlier.String()
 		}
-		table.Row(row.Method, row.Rate, row.Gain, fmt.Sprintf("%.1f %%", 100*row.Kept), row.Forgetting, fmt.Sprintf("%.2f %%", 100*row.Forgot), lost)
+		table.Row(row.Method, row.Rate, row.Gain, fmt.Sprintf("%.1f %%", 100*row.Kept), row.Forgetting, share, lost)
 	}
 	if err := table.Fprint(w); err != nil || len(t.Openings) == 0 {
 		return err
@@ -375,7 +381,11 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 		if name == baselines[0].name {
 			full = forgettingOutcome{rightAfter: after, forgetting: row.Forgetting.Mean}
 		}
-		row.Kept, row.Forgot = row.Gain.Mean/full.rightAfter, row.Forgetting.Mean/full.forgetting
+		row.Kept = row.Gain.Mean / full.rightAfter
+		if full.forgetting > nothing {
+			share := row.Forgetting.Mean / full.forgetting
+			row.Forgot = &share
+		}
 		t.Rows = append(t.Rows, row)
 	}
 	for _, b := range baselines {

@@ -26,7 +26,6 @@ type home struct {
 	runner  *node.Runner
 	cancel  context.CancelFunc
 	ended   chan struct{}
-	log     bytes.Buffer
 }
 
 // start opens the folder and runs the node that stood there.

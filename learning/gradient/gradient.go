@@ -18,7 +18,7 @@ import (
 // A Grad is the gradient of a loss with respect to a base, to banks, or to both.
 type Grad struct {
 	Base    *model.Model // tensors shaped as the base's; nil if the base does not learn
-	Touched [][]bool     // (L, S) which base sections have a gradient
+	Touched [][]bool     // (L, S) which base sections have a gradient; what stands in the others means nothing
 
 	Banks []*model.Bank // one for each of the model's banks; nil entries do not learn
 }
@@ -244,13 +244,14 @@ func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32,
 			p.dgate[k] = p.dg[q]
 		}
 		if dsec != nil {
+			add := true
 			if touched != nil {
-				touched[s] = true
+				add, touched[s] = touched[s], true
 			}
 			dw := dsec[s*size : (s+1)*size]
 			// dhid holds the gated hidden values now.
-			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, apart, 1, neurons, d, rows, true)
-			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, apart, 1, 2*neurons, d, rows, true)
+			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, apart, 1, neurons, d, rows, add)
+			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, apart, 1, 2*neurons, d, rows, add)
 		}
 		if rows == all { // in their order: a section computed for every event
 			kernel.Project(p.ws, p.dy, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, true)

@@ -97,8 +97,8 @@ func (a *Adam) gather(grads []*Grad) {
 }
 
 // Step adds up grads, whose number is not zero, scales the sum to a norm of at most clip and moves the weights of m
-// against it. It leaves the gradients zero and returns the norm that their sum had. Sections that none of them touched
-// cost nothing. pool shares the work out, which does not change what comes out.
+// against it. It leaves the gradients zero, with no section touched, and returns the norm that their sum had. Sections that
+// none of them touched cost nothing. pool shares the work out, which does not change what comes out.
 func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip float64) (norm float64) {
 	a.Steps++
 	a.model, a.grads = m, grads
@@ -137,11 +137,19 @@ func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip
 func (a *Adam) sum(_, task int) {
 	s := a.live[task]
 	sum := a.grads[0].Base.Weights[s.from:s.to]
+	known := s.layer < 0 || a.grads[0].Touched[s.layer][s.section]
 	for _, g := range a.grads[1:] {
-		if s.layer < 0 || g.Touched[s.layer][s.section] {
-			w := g.Base.Weights[s.from:s.to]
+		w := g.Base.Weights[s.from:s.to]
+		switch {
+		case s.layer < 0:
 			kernel.Add(sum, w)
 			clear(w)
+		case !g.Touched[s.layer][s.section]:
+		case known:
+			kernel.Add(sum, w)
+		default:
+			copy(sum, w)
+			known = true
 		}
 	}
 	a.squares[task] = kernel.SumSquares(sum)
@@ -159,7 +167,9 @@ func (a *Adam) move(_, task int) {
 		c.Decay = a.decay
 	}
 	kernel.Adam(a.model.Weights[s.from:s.to], g, a.M[s.from:s.to], a.V[s.from:s.to], c)
-	clear(g)
+	if s.layer < 0 {
+		clear(g)
+	}
 }
 
 // RMSprop steps the sections and keys of one bank without momentum, so that a section which did not

@@ -26,6 +26,8 @@ const (
 	heardMost   = 240
 	rowKinds    = 32 // states of a row that are trusted apart: 8 of how much it heard by 4 of how many symbols
 	fastTrusts  = 3  // weights are apart for a model that is unsure, surer, and sure
+	fastLong    = 8  // events that a sentence must have for a cue of its own
+	fastRare    = 8  // times that a rare word may have been heard
 	fastNear    = 20 // events that the longest cue reaches back
 	fastClip    = 6  // most nats that a row speaks for or against a symbol
 	wordsHeard  = 1 << 14
@@ -38,8 +40,13 @@ const (
 	maxFast     = 1 << 26 // rows
 )
 
-// fastWeight is how far rows are believed at the beginning, by cue: about what streams of prose and of verse taught.
-var fastWeight = [fastCues]float32{0.05, 0.1, 0.1, 0.15, 0.3, 0.3, 0.3, 0.2, 0.1, 0.1, 0.15, 0.3}
+// fastWeight is how far rows are believed at the beginning, and fastHold how often they are expected to hold what comes, by
+// cue: for the short ones about what streams of prose and of verse taught. The long ones seldom meet anything again; when
+// they do it was meant.
+var (
+	fastWeight = [fastCues]float32{0.05, 0.1, 0.1, 0.15, 0.3, 0.5, 0.3, 0.2, 0.1, 0.1, 0.4, 1}
+	fastHold   = [fastCues]float32{0.5, 0.5, 0.5, 0.5, 0.7, 0.8, 0.7, 0.6, 0.5, 0.5, 0.8, 0.9}
+)
 
 // A row is what followed one cue.
 type row struct {
@@ -96,6 +103,7 @@ type cue struct {
 	Rare  uint32         // the word of the sentence that was heard least
 	Seen  uint8          // how often that was
 	Line  uint32         // hash of the sentence so far
+	Long  uint8          // how many events that is, up to 255
 }
 
 func blend(h, x uint32) uint32 {
@@ -135,9 +143,9 @@ func (c *cue) pass(f *fast, b byte, learn bool) {
 	}
 	switch b {
 	case '\n', '.', '!', '?':
-		c.Line, c.Rare, c.Seen = 0, 0, 0
+		c.Line, c.Long, c.Rare, c.Seen = 0, 0, 0, 0
 	default:
-		c.Line = blend(c.Line+1, uint32(lower(b)))
+		c.Line, c.Long = blend(c.Line+1, uint32(lower(b))), min(c.Long, 254)+1
 	}
 }
 
@@ -164,7 +172,13 @@ func (c *cue) keys(k *[fastCues]uint32) {
 	k[10] = blend(k[7], c.Rare)
 	k[11] = c.Line
 	for i := range k {
-		k[i] = max(blend(k[i], uint32(i)), 1) // zero is the key of an empty row
+		k[i] = max(blend(k[i], uint32(i)), 1)
+	}
+	if c.Rare == 0 || c.Seen > fastRare {
+		k[9], k[10] = 0, 0
+	}
+	if c.Long < fastLong {
+		k[11] = 0
 	}
 }
 
@@ -216,7 +230,7 @@ func newFast(limit int) *fast {
 	f := &fast{rows: make([]row, 1<<10), limit: limit, words: make([]uint8, wordsHeard)}
 	for i := range fastCues {
 		for k := range rowKinds {
-			f.Met[i][k], f.Held[i][k] = 1, 0.5
+			f.Met[i][k], f.Held[i][k] = 2, 2*fastHold[i]
 			for t := range f.Weights {
 				f.Weights[t].Rows[i][k] = fastWeight[i]
 			}
@@ -282,6 +296,9 @@ func (f *fast) hear(c *cue, o *opinion, b byte) {
 				*met, *held = *met/2, *held/2
 			}
 		}
+		if key == 0 {
+			continue
+		}
 		if r := f.room(key); r != nil {
 			r.hear(b)
 		}
@@ -317,6 +334,9 @@ func (f *fast) think(c *cue, o *opinion) {
 	for i, key := range keys {
 		s := &o.Rows[i]
 		s.Kind, s.N = -1, 0
+		if key == 0 {
+			continue
+		}
 		r := f.find(key)
 		if r == nil {
 			continue

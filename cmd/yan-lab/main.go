@@ -20,9 +20,13 @@ is random comes from --seed.`,
   yan-lab forgetting --course far
 
   # who works harder on hard input
-  yan-lab hardness --json`,
+  yan-lab hardness --json
+
+  # what learning saves on a stream, and what is recalled of what was said once
+  yan-lab stream --keep text:tinyshakespeare/input.txt
+  yan-lab facts`,
 		Version: ui.Version(),
 	}
-	c.AddCommand(forgettingCommand(), hardnessCommand())
+	c.AddCommand(forgettingCommand(), hardnessCommand(), streamCommand(), factsCommand())
 	return c
 }

@@ -126,7 +126,7 @@ func hardness(cmd *cobra.Command, o hardnessOptions) error {
 		plain := []effort{}
 		moved := make([][]effort, len(o.kappas))
 		for i := range o.seeds {
-			m, err := n.base(cmd.Context(), unread[0].name, text, o.seed+uint64(i))
+			m, err := n.base(cmd.Context(), fmt.Sprintf("what comes before the %s, alpha %v", unread[0].name, alpha), text, o.seed+uint64(i))
 			if err != nil {
 				return err
 			}

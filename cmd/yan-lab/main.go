@@ -24,9 +24,12 @@ is random comes from --seed.`,
 
   # what learning saves on a stream, and what is recalled of what was said once
   yan-lab stream --keep text:tinyshakespeare/input.txt
-  yan-lab facts`,
+  yan-lab facts
+
+  # digits in five tasks of two, spoken digits, movements of people nobody met before
+  yan-lab digits`,
 		Version: ui.Version(),
 	}
-	c.AddCommand(forgettingCommand(), hardnessCommand(), streamCommand(), factsCommand())
+	c.AddCommand(digitsCommand(), soundsCommand(), motionsCommand(), forgettingCommand(), hardnessCommand(), streamCommand(), factsCommand())
 	return c
 }

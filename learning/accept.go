@@ -73,7 +73,7 @@ func (l *Learner) verdict(pen int, without, with float64, n int) bool {
 	case t.Worth < -gross*l.cfg.Harm, t.Worth < -slight*l.cfg.Harm && t.Trials >= trialsDue:
 		l.undo(s)
 		return false
-	case t.Worth >= l.cfg.Harm*float64(min(t.Undone, 1)) && t.Trials >= trialsDue: // who did harm has to show some worth
+	case t.Worth >= l.cfg.Harm*float64(min(t.Undone, 1)) && t.Trials >= trialsDue*(1+t.Undone): // who did harm has to show some worth, and for longer
 		t.stood = append(t.stood[:0], s.bank.Weights...)
 		t.Pace = min(1, t.Pace*quicken)
 		t.Stands = true

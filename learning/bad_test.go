@@ -206,6 +206,41 @@ func TestUndoneToWhatStood(t *testing.T) {
 	}
 }
 
+// A skill that did harm and has not stood since is shown to nobody, in whatever state it is; one that stood once is shown
+// as it was then.
+func TestHarmIsNotShown(t *testing.T) {
+	l := newLearner(t, Config{Seed: 1})
+	focus(t, l, "pump")
+	l.Read(sense.Text(readings(1, 8000)))
+	focus(t, l, "")
+	good := bits(l.Settled(), readings(2, 3000))
+	if base := bits(l.Base(), readings(2, 3000)); good > base/2 {
+		t.Fatalf("%.2f bits, the base alone %.2f", good, base)
+	}
+	s := l.Skill("", "pump")
+	s.test.Undone, s.test.Stands = 1, false
+	for i := range s.bank.Weights {
+		s.bank.Weights[i] *= -30
+	}
+	if now := bits(l.Settled(), readings(2, 3000)); now > 1.1*good {
+		t.Errorf("%.2f bits are shown, %.2f when it stood", now, good)
+	}
+	if d := decode(t, export(t, l, "pump")); sum(d.bank.Weights) == sum(s.bank.Weights) || d.Sections() == 0 {
+		t.Error("what is exported is not what stood")
+	}
+	s.test.stood = nil
+	if !sameThought(l.Settled(), l.Base(), readings(2, 500)) {
+		t.Error("one that never stood is shown")
+	}
+	if _, err := l.Export("pump"); err == nil {
+		t.Error("one that never stood is exported")
+	}
+	s.test.Stands = true
+	if sameThought(l.Settled(), l.Base(), readings(2, 500)) {
+		t.Error("one that stands is not shown")
+	}
+}
+
 // notFinite reports what of a learner is not a finite number.
 func notFinite(l *Learner) (names []string) {
 	check := func(name string, w []float32) {

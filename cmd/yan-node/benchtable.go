@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/yanmesh/yan/cmd/internal/speed"
 	"github.com/yanmesh/yan/cmd/internal/ui"
@@ -142,7 +143,7 @@ func decodeTable(models []*speed.Figures) *table {
 		header = append(header, ui.Count(int64(at)))
 	}
 	t := newTable("Bytes read and predicted one by one, a second, at places of a stream:",
-		append(header, "best at "+ui.Count(int64(slices.Min(append(places, 0)))), "spread", "flat within", "of reading")...)
+		append(header, "best at "+ui.Count(int64(slices.Min(append(places, 0)))), "spread", "flat within", "of read peak")...)
 	for _, f := range models {
 		if len(f.Decode) == 0 {
 			continue
@@ -178,7 +179,7 @@ func over(a, b float64) string {
 }
 
 func prefillTable(models []*speed.Figures) *table {
-	t := newTable("Bytes read ahead, a second:", "model", "how many", "bytes/s", "best", "spread", "of multiplying", "llama.cpp", "times as many")
+	t := newTable("Bytes read ahead, a second:", "model", "how many", "bytes/s", "best", "spread", "of FMA peak", "llama.cpp", "times as many")
 	for _, f := range models {
 		for i, p := range f.Prefills {
 			share := ""
@@ -213,18 +214,17 @@ func learnTable(models []*speed.Figures) *table {
 	t := newTable("Learning from each byte after it was predicted:", "model", "predicted", "read in 32s", "learnt", "spread", "times predicted")
 	for _, f := range models {
 		if f.LearnStep > 0 {
-			t.row(f.Name, micro(f.Step), micro(f.Forward), micro(f.LearnStep), part(f.LearnSpread), times(f.LearnRatio()))
+			t.row(f.Name, nanoseconds(f.Step), nanoseconds(f.Forward), nanoseconds(f.LearnStep), part(f.LearnSpread), times(f.LearnRatio()))
 		}
 	}
 	return t
 }
 
-// micro prints nanoseconds.
-func micro(ns float64) string { return fmt.Sprintf("%.3g µs", ns/1e3) }
+func nanoseconds(v float64) string { return ui.Duration(time.Duration(v)) }
 
 func trainTable(list []*speed.Training) *table {
 	t := newTable("Training from scratch, bytes a second, steps of 8 times 256 (on two threads: faster on the wall):",
-		"shape", "parameters", "active", "bytes/s", "best", "spread", "of multiplying", "two threads", "PyTorch", "times as fast")
+		"shape", "parameters", "active", "bytes/s", "best", "spread", "of FMA peak", "two threads", "PyTorch", "times as fast")
 	for _, v := range list {
 		if v.Segments > 0 {
 			t.row(v.Name, ui.Count(int64(v.Parameters)), part(v.Active), count(v.Median), count(v.Best), part(v.Spread()), part(v.Share), times(v.Faster),

@@ -42,6 +42,7 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 			m.open(s, t)
 		}
 		m.sections(i, t, t.after(i))
+		t.done(i)
 	}
 	s.Events += uint64(n)
 	m.read(t)
@@ -51,6 +52,10 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 func (t *Tape) begin(m *Model, s *State, in []sense.Event) {
 	t.In, t.First = in, s.Events == 0
 	d := m.Config.Width
+	if t.Embedded != nil {
+		copy(t.Layers[0].H, t.Embedded[:len(in)*d])
+		return
+	}
 	for i, e := range in {
 		m.Embed.Read(t.Layers[0].H[i*d:(i+1)*d], int(e.Byte)*d)
 	}

@@ -34,6 +34,7 @@ func (m *Model) ForwardAll(states []*State, in [][]sense.Event, t *Tape) {
 			}
 		}
 		m.sections(i, t, t.after(i))
+		t.done(i)
 	}
 	for k, part := range t.streams {
 		states[k].Events += uint64(part.N)
@@ -69,6 +70,7 @@ func (t *Tape) view(m *Model, whole *Tape, from, to int) {
 		l.Inv1, l.Inv2 = rows(w.Inv1, 1), rows(w.Inv2, 1)
 		l.Prev = fit(l.Prev, d)
 	}
+	t.Embedded = rows(whole.Embedded, c.Width)
 	t.branch = rows(whole.branch, c.Width)
 	t.Context = rows(whole.Context, c.ContextSize())
 	t.Open = t.Open[:0]

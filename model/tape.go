@@ -1,6 +1,8 @@
 package model
 
 import (
+	"unsafe"
+
 	"github.com/yanmesh/yan/model/kernel"
 	"github.com/yanmesh/yan/model/sense"
 )
@@ -22,6 +24,14 @@ type Tape struct {
 	// Lean has the layers share their buffers, which a long chunk then finds in the cache: nothing outlives Forward but
 	// the logits, the evidence, the routes and what the last layer left. For reading without learning.
 	Lean bool
+
+	// Each, if not nil, is called when a layer is done, while all that it computed is there. With Lean, nothing but the
+	// residual stream outlives that call: who learns in it needs no more memory for more layers.
+	Each func(layer int)
+
+	// Embedded is what enters the first layer in place of the embeddings of the events' bytes, (N, D), where another
+	// sense than text is read. It belongs to the caller.
+	Embedded []float32
 
 	N        int           // events in the chunk
 	In       []sense.Event // (N) the chunk; belongs to the caller
@@ -104,6 +114,40 @@ type Routes struct {
 // Len is the number of routes.
 func (r *Routes) Len() int { return len(r.Sec) }
 
+// Kept is how many bytes the layers of the last Forward left behind or passed through, buffers that they share once: what
+// a backward pass needs is all of it.
+func (t *Tape) Kept() (bytes int) {
+	seen := map[any]int{} // the most that was used of each buffer
+	count := func(first any, size int) {
+		if more := size - seen[first]; more > 0 {
+			seen[first] = size
+			bytes += 4 * more
+		}
+	}
+	numbers := func(list ...[]float32) {
+		for _, s := range list {
+			count(unsafe.SliceData(s), len(s))
+		}
+	}
+	routes := func(r *Routes) {
+		for _, s := range [][]int32{r.Off, r.Sec, r.Start, r.Tok, r.Ref} {
+			count(unsafe.SliceData(s), len(s))
+		}
+		numbers(r.Gate, r.Act, r.Hid, r.P, r.Mag)
+	}
+	for i := range t.Layers {
+		l := &t.Layers[i]
+		numbers(l.H, l.Inv1, l.X, l.XU, l.XF, l.XV, l.XE, l.XS, l.XD, l.InvAge, l.U, l.V, l.F, l.E, l.SV, l.SF, l.NE,
+			l.InvE, l.Mixed, l.Mask1, l.Mid, l.Inv2, l.Y, l.Q, l.Z, l.Tau, l.Mask2)
+		routes(&l.Base)
+		for b := range l.Banks {
+			routes(&l.Banks[b])
+		}
+	}
+	numbers(t.H)
+	return bytes
+}
+
 // fit gives s length n, growing its capacity when needed and leaving what it held undefined.
 func fit[T any](s []T, n int) []T {
 	if cap(s) < n {
@@ -111,6 +155,41 @@ func fit[T any](s []T, n int) []T {
 	}
 	return s[:n]
 }
+
+// together has layer i use the buffers of the first one.
+func (t *Tape) together(i int, c Config) {
+	l := &t.Layers[i]
+	own := *l
+	*l = t.Layers[0]
+	if i <= c.ContextLayer {
+		l.XD = own.XD // evidence is gathered from several layers at once
+	}
+	switch {
+	case t.Each == nil:
+		own.Base.Act, own.Base.Hid = l.Base.Act, l.Base.Hid
+		l.Base, l.Banks = own.Base, own.Banks
+	case i%2 == 1: // what enters a layer is not yet overwritten when it is done
+		l.H = own.H
+		if i > 1 {
+			l.H = t.Layers[1].H
+		}
+	}
+}
+
+// done tells who wants to know that layer i is done.
+func (t *Tape) done(i int) {
+	if t.Each == nil {
+		return
+	}
+	t.Each(i)
+	if t.Lean {
+		t.Layers[(i+1)%len(t.Layers)].Base = t.Layers[i].Base // whose buffers may have grown
+	}
+}
+
+// Residual is the residual stream that leaves a layer, (N, D). It belongs to the tape; with Lean it is there until the next
+// layer is done.
+func (t *Tape) Residual(layer int) []float32 { return t.after(layer) }
 
 // prepare fits the tape to a chunk of n events of m.
 func (t *Tape) prepare(m *Model, n int) {
@@ -127,10 +206,7 @@ func (t *Tape) prepare(m *Model, n int) {
 	for i := range t.Layers {
 		l := &t.Layers[i]
 		if t.Lean && i > 0 {
-			xd, base, banks := l.XD, l.Base, l.Banks // evidence is gathered from several layers at once
-			*l = t.Layers[0]
-			base.Act, base.Hid = l.Base.Act, l.Base.Hid
-			l.XD, l.Base, l.Banks = xd, base, banks
+			t.together(i, c)
 		}
 		for _, p := range []*[]float32{&l.H, &l.X, &l.XS, &l.XD, &l.U, &l.V, &l.F, &l.E, &l.SV, &l.SF, &l.NE, &l.Mixed, &l.Mid, &l.Y} {
 			*p = fit(*p, nd)

@@ -62,7 +62,8 @@ type Pass struct {
 	gather, delta, scatter []float32
 	dhid, dact, dgate      []float32
 	gate, dg               []float32
-	mu, row, given         []float32
+	mu, row, before        []float32
+	given                  bool // what enters the sections: nothing is carried back to it
 }
 
 func fit(s []float32, n int) []float32 {
@@ -75,25 +76,52 @@ func fit(s []float32, n int) []float32 {
 // Backward adds to g the gradient of the loss whose gradient by t's logits is dlogits. t is the tape of
 // m's last Forward over the chunk, or ForwardAll over several. The past before a chunk counts as given.
 func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Grad) {
+	dh := p.Below(m, t, p.Top(m, t.H, t.Final, t.FinalInv, dlogits, g), g)
+	if g.Base == nil {
+		return
+	}
+	d := m.Config.Width
+	for _, part := range t.Streams() {
+		for _, e := range part.In {
+			kernel.Add(g.Base.Embed.F32[int(e.Byte)*d:(int(e.Byte)+1)*d], dh[:d])
+			dh = dh[d:]
+		}
+	}
+}
+
+// prepare fits the buffers to n events.
+func (p *Pass) prepare(n, d int) {
 	if p.ws == nil {
 		p.ws = kernel.NewWorkspace()
 	}
-	n, d := t.N, m.Config.Width
-	const v = sense.Symbols
-	nd := n * d
 	for _, b := range []*[]float32{&p.dh, &p.dy, &p.dbr, &p.du, &p.dv, &p.df, &p.de, &p.dxu, &p.dxs, &p.dxf, &p.dxd, &p.dxv, &p.dxe} {
-		*b = fit(*b, nd)
+		*b = fit(*b, n*d)
 	}
+}
 
-	// logits = RMSNorm(h) · Headᵀ
+// Top returns the gradient by h, (N, D), of a loss whose gradient is dlogits by logits = Final·Headᵀ with
+// Final = RMSNorm(h) and inv = 1/rms of h, and adds to g what the head learns. It belongs to the pass until its next use.
+func (p *Pass) Top(m *model.Model, h, final, inv, dlogits []float32, g *Grad) (dh []float32) {
+	n, d := len(inv), m.Config.Width
+	const v = sense.Symbols
+	p.prepare(n, d)
 	kernel.Project(p.ws, p.dy, d, dlogits, v, m.Head, d, 1, n, d, v, false)
 	var dnorm []float32
 	if g.Base != nil {
-		kernel.Gemm(p.ws, g.Base.Head.F32, d, dlogits, 1, v, t.Final, d, 1, v, d, n, true)
+		kernel.Gemm(p.ws, g.Base.Head.F32, d, dlogits, 1, v, final, d, 1, v, d, n, true)
 		dnorm = g.Base.Norm
 	}
 	clear(p.dh)
-	p.normBack(p.dh, dnorm, p.dy, t.H, m.Norm, t.FinalInv, n, d)
+	p.normBack(p.dh, dnorm, p.dy, h, m.Norm, inv, n, d)
+	return p.dh
+}
+
+// Below adds to g the gradient of a loss whose gradient by what leaves the last layer is dh, (N, D), and returns its
+// gradient by what enters the first, which belongs to the pass until its next use. If the base does not learn there is none.
+func (p *Pass) Below(m *model.Model, t *model.Tape, dh []float32, g *Grad) (dinput []float32) {
+	p.prepare(t.N, m.Config.Width)
+	d := m.Config.Width
+	copy(p.dh, dh)
 
 	// Below the lowest layer in which something learns there is nothing to find out.
 	floor := 0
@@ -103,7 +131,7 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 	for i := len(m.Layers) - 1; i >= floor; i-- {
 		p.sectionsBack(m, i, t, g)
 		if g.Base == nil && i == floor {
-			return
+			return nil
 		}
 		dh := p.dh
 		for _, part := range t.Streams() {
@@ -111,13 +139,22 @@ func (p *Pass) Backward(m *model.Model, t *model.Tape, dlogits []float32, g *Gra
 			dh = dh[part.N*d:]
 		}
 	}
-	dh := p.dh
-	for _, part := range t.Streams() {
-		for _, e := range part.In {
-			kernel.Add(g.Base.Embed.F32[int(e.Byte)*d:(int(e.Byte)+1)*d], dh[:d])
-			dh = dh[d:]
+	return p.dh
+}
+
+// Bank adds to g the gradient of the sections that the banks have in one layer, of a loss whose gradient by what leaves
+// that layer is dh, (N, D). What enters the sections counts as given: nothing is carried back any further.
+func (p *Pass) Bank(m *model.Model, t *model.Tape, layer int, dh []float32, g *Grad) {
+	n, d := t.N, m.Config.Width
+	p.prepare(n, d)
+	p.given = true
+	for b, bank := range m.Banks {
+		bl := &bank.Layers[layer]
+		if bl.Sections != nil && b < len(g.Banks) && g.Banks[b] != nil && t.Layers[layer].Banks[b].Len() > 0 {
+			p.bankBack(bank, bl, &g.Banks[b].Layers[layer], &t.Layers[layer].Banks[b], t.Layers[layer].Y, dh, n, d)
 		}
 	}
+	p.given = false
 }
 
 // normBack is the derivative of y = x·r·gain with r = 1/sqrt(mean x² + ε), row by row:
@@ -253,6 +290,9 @@ func (p *Pass) poolBack(rt *model.Routes, weights kernel.Matrix, dsec []float32,
 			kernel.Gemm(p.ws, dw[2*neurons*d:], d, p.dhid, 1, neurons, p.delta, apart, 1, neurons, d, rows, add)
 			kernel.Gemm(p.ws, dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, apart, 1, 2*neurons, d, rows, add)
 		}
+		if p.given {
+			continue
+		}
 		if rows == all { // in their order: a section computed for every event
 			kernel.Project(p.ws, p.dy, d, p.dact, 2*neurons, w13, d, 1, rows, d, 2*neurons, true)
 			continue
@@ -295,7 +335,9 @@ func (p *Pass) bankBack(bank *model.Bank, bl, gb *model.BankLayer, rt *model.Rou
 	if gb != nil {
 		kernel.Gemm(p.ws, gb.Keys, d, p.dz, 1, sb, y, d, 1, sb, d, n, true)
 	}
-	kernel.Project(p.ws, p.dy, d, p.dz, sb, kernel.F32(bl.Keys), d, 1, n, d, sb, true)
+	if !p.given {
+		kernel.Project(p.ws, p.dy, d, p.dz, sb, kernel.F32(bl.Keys), d, 1, n, d, sb, true)
+	}
 }
 
 // mixBack takes dh, the rows of one stream, from behind layer i's mixer to before it (yan-model.md §2, backward).
@@ -383,13 +425,13 @@ func (p *Pass) mixBack(m *model.Model, i int, t *model.Tape, dh []float32, g *Gr
 // given: what it gets goes nowhere.
 func (p *Pass) shiftBack(lt *model.LayerTape, mu, dmu []float32, n, d int) {
 	clear(p.dy[:n*d])
-	p.given, p.row = fit(p.given, d), fit(p.row, d)
+	p.before, p.row = fit(p.before, d), fit(p.row, d)
 	for k, dx := range [4][]float32{p.dxu, p.dxv, p.dxf, p.dxe} {
 		w, dw := mu[k*d:(k+1)*d], p.row
 		if dmu != nil {
 			dw = dmu[k*d : (k+1)*d]
 		}
-		before, into := lt.Prev, p.given
+		before, into := lt.Prev, p.before
 		for q := range n {
 			x, out := lt.X[q*d:(q+1)*d], p.dy[q*d:(q+1)*d]
 			kernel.BlendBack(out, into, dw, dx[q*d:(q+1)*d], x, before, w)

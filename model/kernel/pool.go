@@ -20,7 +20,8 @@ import (
 // A worker that has nothing to do looks for tasks in a busy loop for some tens of microseconds before it
 // goes to sleep, since being woken takes about as long. See [Pool.SetSpin]. A machine that is busy with other
 // things may take a worker's processor away at any time. Then the caller goes on alone: what it waits for
-// in the end are tasks that were begun, never workers. So no task may wait for another one of its Run.
+// in the end are tasks that were begun, never workers. So no task may wait for another one of its Run. And when
+// workers turn out to be no help on such a machine, it does without them for a while.
 type Pool struct {
 	threads int
 
@@ -34,8 +35,8 @@ type Pool struct {
 	tasks int
 	f     func(worker, task int)
 
-	alone time.Time     // until then nobody is woken: see rouse
-	shy   time.Duration // how long that was the last time
+	alone time.Time     // until then the caller works alone: see shrink
+	shy   time.Duration // for how long it was told to the last time
 
 	spins  atomic.Int32 // turns of a busy loop before whoever turns goes to sleep
 	failed atomic.Pointer[any]
@@ -57,9 +58,12 @@ const (
 
 	// slowWake is how long it takes to wake a worker where no processor is idle. Elsewhere it is a tenth.
 	slowWake = 50 * time.Microsecond
-	// leastShy and mostShy bound for how long nobody is woken then; it doubles each time in a row.
+	// briefWork is too short a time to say how much of it someone was on a processor.
+	briefWork = 20 * time.Microsecond
+	// leastShy and mostShy bound for how long a caller works alone when the others were no help; it doubles
+	// each time in a row.
 	leastShy = 2 * time.Millisecond
-	mostShy  = 64 * time.Millisecond
+	mostShy  = 512 * time.Millisecond
 )
 
 // NewPool returns a pool of so many threads, the caller of Run among them; less than one stands for as many
@@ -98,7 +102,13 @@ func (p *Pool) SetSpin(on bool) {
 func (p *Pool) Run(tasks int, f func(worker, task int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if tasks < 2 || p.threads == 1 || p.closed {
+	alone := tasks < 2 || p.threads == 1 || p.closed
+	var start time.Time
+	if !alone {
+		start = time.Now()
+		alone = start.Before(p.alone)
+	}
+	if alone {
 		for task := range tasks {
 			f(0, task)
 		}
@@ -107,10 +117,17 @@ func (p *Pool) Run(tasks int, f func(worker, task int)) {
 	p.f, p.tasks = f, tasks
 	p.pending.Store(int64(tasks))
 	p.left.Store(int64(tasks))
-	p.rouse(min(tasks, p.threads) - 1)
-	p.work(0)
+	if p.rouse(min(tasks, p.threads)-1, start) {
+		p.workWatched()
+	} else {
+		p.work(0)
+	}
 	if p.pending.Load() > 0 {
+		worked := time.Now()
 		p.join()
+		if now := time.Now(); now.Sub(worked) > max(worked.Sub(start), slowWake) {
+			p.shrink(now)
+		}
 	}
 	p.f = nil
 	if v := p.failed.Swap(nil); v != nil {
@@ -118,19 +135,10 @@ func (p *Pool) Run(tasks int, f func(worker, task int)) {
 	}
 }
 
-// rouse wakes that many of the workers that sleep.
-//
-// A machine that is busy with other things has no idle processor for them. A woken worker is then given the
-// caller's, and the two take turns instead of working side by side, which is slower than being alone. It shows
-// in how long the waking takes, and for a while nobody is woken any more. That changes who does a task, and
-// nothing else: the clock has no say in results.
-func (p *Pool) rouse(workers int) {
+// rouse wakes that many of the workers that sleep, and reports whether any did.
+func (p *Pool) rouse(workers int, start time.Time) bool {
 	if p.parked.Load() == 0 {
-		return
-	}
-	start := time.Now()
-	if start.Before(p.alone) {
-		return
+		return false
 	}
 	woken := 0
 	for woken < workers && p.unpark() {
@@ -138,11 +146,41 @@ func (p *Pool) rouse(workers int) {
 		woken++
 	}
 	if now := time.Now(); now.Sub(start) > time.Duration(woken)*slowWake {
-		p.shy = min(max(2*p.shy, leastShy), mostShy)
-		p.alone = now.Add(p.shy)
-	} else if woken > 0 {
-		p.shy = 0
+		p.shrink(now)
 	}
+	return woken > 0
+}
+
+// workWatched is the caller's work after it woke someone. If it was on a processor for little of that time, the
+// one it woke may have been on its own.
+func (p *Pool) workWatched() {
+	start, ran := time.Now(), threadTime()
+	p.work(0)
+	now := time.Now()
+	took := now.Sub(start)
+	if took > briefWork && ran > 0 && 10*(threadTime()-ran) < 6*took {
+		p.shrink(now)
+	}
+}
+
+// shrink has the caller work alone for a while, because the others were no help. It is called when
+//
+//   - it took long to wake a worker,
+//   - the caller did not get to run beside a worker that it woke, or
+//   - it waited longer for a task that a worker had begun than it had worked itself.
+//
+// All of these are signs of a machine that is busy with other things. It has no idle processor for a worker, who
+// is given the caller's, and the two take turns instead of working side by side; or a worker's processor is taken
+// away while it has a task in hand, for some milliseconds. Either is slower than being alone. How long that lasts
+// is found by trying again: each time in a row that it was no good, the next try is put off for twice as long.
+//
+// All this changes who does a task, and nothing else: the clock has no say in results.
+func (p *Pool) shrink(now time.Time) {
+	if now.Sub(p.alone) > 8*p.shy {
+		p.shy = 0 // it has gone well for long
+	}
+	p.shy = min(max(2*p.shy, leastShy), mostShy)
+	p.alone = now.Add(p.shy)
 }
 
 // Close ends the workers and waits for them. What is run afterwards, the caller does alone.

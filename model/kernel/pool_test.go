@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // ways are a pool that never sleeps, one that does as a new one does, and one that sleeps at once.
@@ -40,12 +41,20 @@ func withPools(t *testing.T, f func(t *testing.T, p *Pool)) {
 
 // meet returns when all threads have been in one Run together.
 func meet(p *Pool) {
+	trust(p)
 	var all sync.WaitGroup
 	all.Add(p.Threads())
 	p.Run(p.Threads(), func(int, int) {
 		all.Done()
 		all.Wait()
 	})
+}
+
+// trust makes the next Run share its tasks out, whatever the ones before were like.
+func trust(p *Pool) {
+	p.mu.Lock()
+	p.alone = time.Time{}
+	p.mu.Unlock()
 }
 
 // Every task is done once, and no two at once by the same worker.
@@ -235,6 +244,120 @@ func TestPoolIsShared(t *testing.T) {
 		}
 		all.Wait()
 	})
+}
+
+// Whom a Run had to wait for is left out of the next ones: for twice as long each time in a row, and for as long
+// as at first when it has gone well for a while.
+func TestPoolDoesWithoutTheLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool(2)
+		defer p.Close()
+		p.SetSpin(false)
+		late := func(by time.Duration) {
+			begun := make(chan struct{})
+			p.Run(2, func(worker, task int) {
+				if worker == 0 {
+					<-begun
+					return
+				}
+				close(begun)
+				time.Sleep(by)
+			})
+		}
+		together := func() bool {
+			both := true
+			begun := make(chan struct{})
+			p.Run(2, func(worker, task int) {
+				if worker == 1 {
+					close(begun)
+					return
+				}
+				select {
+				case <-begun:
+				case <-time.After(time.Microsecond):
+					both = false
+				}
+			})
+			synctest.Wait() // the worker sleeps again
+			return both
+		}
+		synctest.Wait()
+		late(slowWake)
+		synctest.Wait()
+		if !together() {
+			t.Fatal("a worker that was hardly late is left out")
+		}
+		for _, shy := range []time.Duration{leastShy, 2 * leastShy, 4 * leastShy} {
+			late(time.Millisecond)
+			synctest.Wait()
+			time.Sleep(shy - time.Microsecond)
+			if together() {
+				t.Errorf("a late worker is back before %v", shy)
+			}
+			time.Sleep(time.Microsecond)
+			if !together() {
+				t.Errorf("a late worker is not back after %v", shy)
+			}
+		}
+		time.Sleep(100 * leastShy)
+		late(time.Millisecond)
+		synctest.Wait()
+		time.Sleep(leastShy)
+		if !together() {
+			t.Error("what was long ago still counts")
+		}
+		for range 20 {
+			late(time.Millisecond)
+			synctest.Wait()
+			time.Sleep(p.shy)
+		}
+		if p.shy != mostShy {
+			t.Errorf("a worker is left out for %v", p.shy)
+		}
+	})
+}
+
+// Whoever is woken and then keeps the caller from running, as on a busy machine, is left out too. In a bubble
+// time passes while nobody runs.
+func TestPoolDoesWithoutRivals(t *testing.T) {
+	if threadTime() == 0 {
+		t.Skip("this system does not count how long a thread has run")
+	}
+	for _, c := range []struct {
+		took  time.Duration
+		alone bool
+	}{{briefWork, false}, {time.Second, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := NewPool(2)
+			defer p.Close()
+			p.SetSpin(false)
+			synctest.Wait()
+			caller := func(worker, task int) {
+				if worker == 0 {
+					time.Sleep(c.took)
+				}
+			}
+			p.Run(100, caller)
+			if alone := p.alone.After(time.Now()); alone != c.alone {
+				t.Errorf("after %v off the processor: the worker is left out: %v", c.took, alone)
+			}
+		})
+	}
+}
+
+// A thread's time passes while it runs.
+func TestThreadTime(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := threadTime()
+	if start == 0 {
+		t.Skip("this system does not count it")
+	}
+	for i := 0; threadTime() == start; i++ {
+		if Burn(1000); i > 1e6 {
+			t.Fatal("a thread runs and its time does not")
+		}
+	}
 }
 
 func TestPoolAllocatesNothing(t *testing.T) {

@@ -17,12 +17,27 @@ type AdamConfig struct {
 	Decay        float64 // weight decay, of matrices only
 }
 
-// Adam holds a base's moments. A section's moments rest while the section has no gradient.
+// A Moment is what an optimizer remembers of one kind: numbers that are laid out as the model's weights, or, where there are fewer,
+// do not depend on how many sections it has.
+type Moment struct {
+	Name string
+	Data []float32
+}
+
+// Adam holds a base's moments, 8 bytes a parameter. A section's moments rest while the section has no gradient.
 type Adam struct {
 	Config AdamConfig
 	Steps  int
 	M, V   []float32 // laid out as the model's weights
 
+	pieces
+	step  kernel.AdamConst
+	decay float32
+	then  func(worker, task int)
+}
+
+// pieces are the weights of a base that learn, cut up to be worked on by several threads.
+type pieces struct {
 	sections [][]stretch // (L, S) what each section is of the weights
 	dense    []stretch   // what learns at every step
 	live     []stretch   // what learns at this step, in pieces
@@ -31,11 +46,8 @@ type Adam struct {
 	// What the tasks of a step share.
 	model *model.Model
 	grads []*Grad
-	step  kernel.AdamConst
-	decay float32
 	scale float32
 	first func(worker, task int)
-	then  func(worker, task int)
 }
 
 // A stretch of the weights.
@@ -44,11 +56,26 @@ type stretch struct {
 	layer    int // of a section; −1 for what is dense
 	section  int
 	decays   bool
+	rows     int // of the matrices that a dense stretch consists of; 0 for vectors
+	cols     int
 }
 
 // NewAdam returns an optimizer for models of m's shape.
 func NewAdam(c AdamConfig, m *model.Model) *Adam {
 	a := &Adam{Config: c, M: kernel.Aligned(len(m.Weights)), V: kernel.Aligned(len(m.Weights))}
+	a.cut(m)
+	a.then = a.move
+	return a
+}
+
+// Age points to the number of steps that were taken.
+func (a *Adam) Age() *int { return &a.Steps }
+
+// Moments lists what a remembers beside its age.
+func (a *Adam) Moments() []Moment { return []Moment{{"adam.m", a.M}, {"adam.v", a.V}} }
+
+// cut finds out what learns of models of m's shape.
+func (p *pieces) cut(m *model.Model) {
 	for _, t := range m.Tensors() {
 		switch {
 		case strings.HasSuffix(t.Name, ".bias"): // gates are not moved by gradients
@@ -57,88 +84,81 @@ func NewAdam(c AdamConfig, m *model.Model) *Adam {
 			of := make([]stretch, m.Config.Sections)
 			for s := range of {
 				at := t.Off + s*size
-				of[s] = stretch{at, at + size, len(a.sections), s, true}
+				of[s] = stretch{at, at + size, len(p.sections), s, true, m.Config.Neurons, m.Config.Width}
 			}
-			a.sections = append(a.sections, of)
+			p.sections = append(p.sections, of)
+		case len(t.Shape) == 1 || strings.HasSuffix(t.Name, ".shift"):
+			p.dense = append(p.dense, stretch{t.Off, t.Off + t.Len(), -1, 0, false, 0, 0})
 		default:
-			vector := len(t.Shape) == 1 || strings.HasSuffix(t.Name, ".shift")
-			a.dense = append(a.dense, stretch{t.Off, t.Off + t.Len(), -1, 0, !vector})
+			n := len(t.Shape)
+			p.dense = append(p.dense, stretch{t.Off, t.Off + t.Len(), -1, 0, true, t.Shape[n-2], t.Shape[n-1]})
 		}
 	}
-	a.first, a.then = a.sum, a.move
-	return a
+	p.first = p.sum
 }
 
 // piece is how many weights a task works on: few enough for one task's gradients to stay in the second cache from the
 // one loop over them to the next.
 const piece = 1 << 14
 
-// gather lists what has a gradient in any of grads.
-func (a *Adam) gather(grads []*Grad) {
-	a.live = a.live[:0]
-	add := func(s stretch) {
-		for ; s.to-s.from > piece; s.from += piece {
+// gather lists what has a gradient in any of grads, dense weights in pieces of at most most.
+func (p *pieces) gather(grads []*Grad, most int) {
+	p.live = p.live[:0]
+	for _, s := range p.dense {
+		for ; s.to-s.from > most; s.from += most {
 			part := s
-			part.to = s.from + piece
-			a.live = append(a.live, part)
+			part.to = s.from + most
+			p.live = append(p.live, part)
 		}
-		a.live = append(a.live, s)
+		p.live = append(p.live, s)
 	}
-	for _, s := range a.dense {
-		add(s)
-	}
-	for i, of := range a.sections {
+	for i, of := range p.sections {
 		for k, s := range of {
 			if slices.ContainsFunc(grads, func(g *Grad) bool { return g.Touched[i][k] }) {
-				add(s)
+				p.live = append(p.live, s)
 			}
 		}
 	}
 }
 
-// Step adds up grads, whose number is not zero, scales the sum to a norm of at most clip and moves the weights of m
-// against it. It leaves the gradients zero, with no section touched, and returns the norm that their sum had. Sections that
-// none of them touched cost nothing. pool shares the work out, which does not change what comes out.
-func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip float64) (norm float64) {
-	a.Steps++
-	a.model, a.grads = m, grads
-	a.gather(grads)
-	if cap(a.squares) < len(a.live) {
-		a.squares = make([]float32, len(a.live))
+// begin adds up grads and finds out by what the sum is to be scaled for a norm of at most clip. It returns the norm that it
+// has now.
+func (p *pieces) begin(pool *kernel.Pool, m *model.Model, grads []*Grad, clip float64, most int) (norm float64) {
+	p.model, p.grads = m, grads
+	p.gather(grads, most)
+	if cap(p.squares) < len(p.live) {
+		p.squares = make([]float32, len(p.live))
 	}
-	pool.Run(len(a.live), a.first)
+	pool.Run(len(p.live), p.first)
 	var squares float64
-	for _, s := range a.squares[:len(a.live)] { // in their order, whoever computed them
+	for _, s := range p.squares[:len(p.live)] { // in their order, whoever computed them
 		squares += float64(s)
 	}
 	norm = math.Sqrt(squares)
 
-	a.scale = 1
+	p.scale = 1
 	if norm > clip {
-		a.scale = float32(clip / norm)
+		p.scale = float32(clip / norm)
 	}
-	a.step = kernel.AdamConst{
-		LR: float32(rate), Beta1: float32(a.Config.Beta1), Beta2: float32(a.Config.Beta2), Eps: float32(a.Config.Eps),
-		Corr1: float32(1 / (1 - math.Pow(a.Config.Beta1, float64(a.Steps)))),
-		Corr2: float32(1 / (1 - math.Pow(a.Config.Beta2, float64(a.Steps)))),
-	}
-	a.decay = float32(rate * a.Config.Decay)
-	pool.Run(len(a.live), a.then)
-	for _, g := range grads {
+	return norm
+}
+
+// end leaves no section touched.
+func (p *pieces) end() {
+	for _, g := range p.grads {
 		for _, t := range g.Touched {
 			clear(t)
 		}
 	}
-	a.model, a.grads = nil, nil
-	return norm
+	p.model, p.grads = nil, nil
 }
 
 // sum adds the gradients of one piece up in the first of them.
-func (a *Adam) sum(_, task int) {
-	s := a.live[task]
-	sum := a.grads[0].Base.Weights[s.from:s.to]
-	known := s.layer < 0 || a.grads[0].Touched[s.layer][s.section]
-	for _, g := range a.grads[1:] {
+func (p *pieces) sum(_, task int) {
+	s := p.live[task]
+	sum := p.grads[0].Base.Weights[s.from:s.to]
+	known := s.layer < 0 || p.grads[0].Touched[s.layer][s.section]
+	for _, g := range p.grads[1:] {
 		w := g.Base.Weights[s.from:s.to]
 		switch {
 		case s.layer < 0:
@@ -152,16 +172,44 @@ func (a *Adam) sum(_, task int) {
 			known = true
 		}
 	}
-	a.squares[task] = kernel.SumSquares(sum)
+	p.squares[task] = kernel.SumSquares(sum)
+}
+
+// gradient is that of a piece, scaled.
+func (p *pieces) gradient(s stretch) []float32 {
+	g := p.grads[0].Base.Weights[s.from:s.to]
+	if p.scale != 1 {
+		kernel.Scale(g, p.scale)
+	}
+	return g
+}
+
+// Step adds up grads, whose number is not zero, scales the sum to a norm of at most clip and moves the weights of m
+// against it. It leaves the gradients zero, with no section touched, and returns the norm that their sum had. Sections that
+// none of them touched cost nothing. pool shares the work out, which does not change what comes out.
+func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip float64) (norm float64) {
+	a.Steps++
+	norm = a.begin(pool, m, grads, clip, piece)
+	a.step = a.Config.constants(a.Steps, rate)
+	a.decay = float32(rate * a.Config.Decay)
+	pool.Run(len(a.live), a.then)
+	a.end()
+	return norm
+}
+
+// constants are those of the step that comes after steps − 1 others.
+func (c AdamConfig) constants(steps int, rate float64) kernel.AdamConst {
+	return kernel.AdamConst{
+		LR: float32(rate), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Eps),
+		Corr1: float32(1 / (1 - math.Pow(c.Beta1, float64(steps)))),
+		Corr2: float32(1 / (1 - math.Pow(c.Beta2, float64(steps)))),
+	}
 }
 
 // move takes the step of one piece.
 func (a *Adam) move(_, task int) {
 	s := a.live[task]
-	g := a.grads[0].Base.Weights[s.from:s.to]
-	if a.scale != 1 {
-		kernel.Scale(g, a.scale)
-	}
+	g := a.gradient(s)
 	c := a.step
 	if s.decays {
 		c.Decay = a.decay

@@ -34,8 +34,13 @@ type TrainConfig struct {
 	Clip     float64 `json:"clip,omitempty"`     // largest norm of a gradient [1]
 	Dropout  float64 `json:"dropout,omitempty"`  // share of each branch's features silenced [0]
 	Balance  float64 `json:"balance,omitempty"`  // step of the activity controller [0.005]
+	Hold     float64 `json:"hold,omitempty"`     // step by which all of a layer's biases follow its mean activity [0]
 	Seed     uint64  `json:"seed,omitempty"`     // all chance comes from here
 	Parallel int     `json:"parallel,omitempty"` // streams are shared out among so many gradients [2]
+	Growth   Growth  `json:"growth,omitzero"`
+
+	// Optimizer is adam, sgd (momentum Beta1) or muon [adam]. What muon does not make orthogonal is moved by Adam.
+	Optimizer string `json:"optimizer,omitempty"`
 }
 
 func (c TrainConfig) withDefaults() TrainConfig {
@@ -61,6 +66,7 @@ func (c TrainConfig) withDefaults() TrainConfig {
 	def(&c.Beta2, 0.98)
 	def(&c.Clip, 1)
 	def(&c.Balance, 0.005)
+	c.Growth = c.Growth.withDefaults()
 	return c
 }
 
@@ -78,17 +84,17 @@ type Source struct {
 // The result depends on the config and the data, not on the number of processors, and a Trainer that was
 // saved and restored goes on to the same result. It is not safe for concurrent use.
 type Trainer struct {
-	cfg     TrainConfig
-	sources []Source
-	model   *model.Model
-	adam    *gradient.Adam
-	lanes   []lane
-	shards  []shard
-	pool    *kernel.Pool
-	grads   []*gradient.Grad // of the shards
-	crew    []crew           // one for each thread of pool
-	total   int              // bytes that the step reads
-	work    func(worker, shard int)
+	cfg       TrainConfig
+	sources   []Source
+	model     *model.Model
+	optimizer optimizer
+	lanes     []lane
+	shards    []shard
+	pool      *kernel.Pool
+	grads     []*gradient.Grad // of the shards
+	crew      []crew           // one for each thread of pool
+	total     int              // bytes that the step reads
+	work      func(worker, shard int)
 
 	Seen    int64 // bytes seen
 	epoch   int
@@ -96,6 +102,7 @@ type Trainer struct {
 	next    int       // index into order
 	firing  [][]float64
 	stepped int
+	growing growing
 }
 
 // A lane is one of the streams that a step reads.
@@ -115,6 +122,7 @@ type shard struct {
 	lanes []*lane
 	nats  float64
 	fired [][]int
+	load  [][]float64 // (L, S) surprise of the bytes that activated each section; only of a model that grows
 }
 
 // A crew is what a thread brings to the shards that it works on.
@@ -144,32 +152,70 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 		return nil, fmt.Errorf("learning: train: bytes %d, batch %d, window %d, segment %d, parallel %d: all must be positive",
 			c.Bytes, c.Batch, c.Window, c.Segment, c.Parallel)
 	}
-	m, err := model.New(c.Model)
+	shape := c.Model
+	if err := c.Growth.check(shape); err != nil {
+		return nil, err
+	}
+	if c.Growth.From > 0 {
+		shape.Sections = c.Growth.From
+	}
+	m, err := model.New(shape)
 	if err != nil {
 		return nil, err
 	}
 	m.Init(rand.New(rand.NewPCG(c.Seed, 1)))
 	t := &Trainer{cfg: c, sources: sources, model: m}
-	t.adam = gradient.NewAdam(gradient.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: 1e-8, Decay: c.Decay}, m)
+	if t.optimizer, err = newOptimizer(c, m); err != nil {
+		return nil, err
+	}
 	for i := range c.Batch {
 		t.lanes = append(t.lanes, lane{state: m.NewState(), rng: rand.NewPCG(c.Seed, 1000+uint64(i))})
 	}
 	t.shards = make([]shard, min(c.Parallel, c.Batch))
 	for i := range t.shards {
 		s := &t.shards[i]
-		if s.grad, err = gradient.NewGrad(c.Model); err != nil {
+		if s.grad, err = gradient.NewGrad(shape); err != nil {
 			return nil, err
 		}
-		s.fired = counts[int](c.Model)
+		s.fired, s.load = counts[int](shape), counts[float64](shape)
 		for k := i; k < len(t.lanes); k += len(t.shards) {
 			s.lanes = append(s.lanes, &t.lanes[k])
 		}
 		t.grads = append(t.grads, s.grad)
 	}
 	t.work = t.learn
-	t.firing = counts[float64](c.Model)
+	t.firing = counts[float64](shape)
+	t.growing = growing{Sections: shape.Sections, Load: counts[float64](shape), Wake: counts[float32](shape)}
 	t.shuffle()
 	return t, nil
+}
+
+// An optimizer turns gradients into steps of the weights.
+type optimizer interface {
+	Step(pool *kernel.Pool, m *model.Model, grads []*gradient.Grad, rate, clip float64) (norm float64)
+	Age() *int
+	Moments() []gradient.Moment
+}
+
+// ErrOptimizer is returned for an optimizer that there is not.
+var ErrOptimizer = errors.New("learning: no such optimizer")
+
+func newOptimizer(c TrainConfig, m *model.Model) (optimizer, error) {
+	adam := gradient.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: 1e-8, Decay: c.Decay}
+	switch c.Optimizer {
+	case "", "adam":
+		return gradient.NewAdam(adam, m), nil
+	case "sgd":
+		return gradient.NewSGD(c.Beta1, c.Decay, m), nil
+	case "muon":
+		return gradient.NewMuon(0.95, adam, m), nil
+	}
+	return nil, fmt.Errorf("%w as %q: there are adam, sgd and muon", ErrOptimizer, c.Optimizer)
+}
+
+// remembered is what a training consists of but for where it reads.
+func (t *Trainer) remembered() []gradient.Moment {
+	return append([]gradient.Moment{{Name: "weights", Data: t.model.Weights}}, t.optimizer.Moments()...)
 }
 
 func counts[T any](c model.Config) [][]T {
@@ -250,13 +296,16 @@ func (t *Trainer) Step() TrainStep {
 		t.use(min(runtime.GOMAXPROCS(0), len(t.shards)))
 	}
 	t.pool.Run(len(t.shards), t.work)
-	t.adam.Step(t.pool, t.model, t.grads, t.rate(), t.cfg.Clip)
+	t.optimizer.Step(t.pool, t.model, t.grads, t.rate(), t.cfg.Clip)
 	var nats float64
 	for i := range t.shards {
 		nats += t.shards[i].nats
 	}
 	active := t.balance(total)
 	t.Seen += int64(total)
+	if t.cfg.Growth.From > 0 {
+		t.surprise(nats, total)
+	}
 	return TrainStep{Bits: nats / float64(total) / math.Ln2, Active: active, Bytes: total}
 }
 
@@ -288,8 +337,9 @@ func (t *Trainer) learn(worker, i int) {
 	s.nats = 0
 	for k := range s.fired {
 		clear(s.fired[k])
+		clear(s.load[k])
 	}
-	m := t.cfg.Model
+	m := t.model.Config
 	abreast := max(atOnce*m.Sections/(m.Active*t.cfg.Window), 1)
 	for lanes := range slices.Chunk(s.lanes, abreast) {
 		c.states, c.in, c.next = c.states[:0], c.in[:0], c.next[:0]
@@ -308,6 +358,9 @@ func (t *Trainer) learn(worker, i int) {
 			c.dlogits = make([]float32, n)
 		}
 		s.nats += gradient.CrossEntropy(c.dlogits[:n], c.tape.Logits, c.next, 1/float32(t.total))
+		if t.cfg.Growth.From > 0 {
+			s.weigh(&c.tape, c.dlogits[:n], c.next, t.total)
+		}
 		c.pass.Backward(t.model, &c.tape, c.dlogits[:n], s.grad)
 		for k, fired := range s.fired {
 			start := c.tape.Layers[k].Base.Start
@@ -321,29 +374,49 @@ func (t *Trainer) learn(worker, i int) {
 // balance drives every section's firing rate to the target by its bias, without a gradient
 // (learning.md 6.4), and returns the share of sections that were active.
 func (t *Trainer) balance(total int) (active float64) {
-	c := t.cfg.Model
+	c := t.model.Config
 	target := float64(c.Active) / float64(c.Sections)
 	t.stepped++
 	keep := min(0.95, 1-1/float64(t.stepped))
 	var fired int
 	for i := range t.firing {
 		bias := t.model.Layers[i].Bias
+		of := 0
 		for s := range bias {
 			n := 0
 			for k := range t.shards {
 				n += t.shards[k].fired[i][s]
 			}
-			fired += n
+			of += n
 			f := &t.firing[i][s]
 			*f = keep**f + (1-keep)*float64(n)/float64(total)
+			if t.rouse(i, s, float64(n)/float64(total), target) {
+				continue
+			}
 			step := t.cfg.Balance * min(max((target-*f)/target, -1), 1)
 			if *f > 4*target {
 				step -= 2 * t.cfg.Balance
 			}
 			bias[s] += float32(step)
 		}
+		fired += of
+		t.hold(i, float64(of)/float64(total*c.Sections), target)
 	}
 	return float64(fired) / float64(total*c.Sections*c.Layers)
+}
+
+// hold moves a layer's biases together towards the activity that it shall have on average. Sections that fire in bursts, as
+// the few bytes of each of many must, have it above the target for good where each is only driven by itself.
+func (t *Trainer) hold(layer int, rate, target float64) {
+	if t.cfg.Hold == 0 {
+		return
+	}
+	step := float32(t.cfg.Hold * min(max((target-rate)/target, -1), 1))
+	for s, bias := range t.model.Layers[layer].Bias {
+		if t.growing.Wake[layer][s] == 0 {
+			t.model.Layers[layer].Bias[s] = bias + step
+		}
+	}
 }
 
 // Calibrate moves each layer's biases together, so that the share of sections active on a sample of the
@@ -353,7 +426,7 @@ func (t *Trainer) Calibrate() { t.calibrate(512, 256, 48) }
 
 // calibrate samples so many stretches of the text, each behind a lead that is only read.
 func (t *Trainer) calibrate(lead, take, stretches int) {
-	c := t.cfg.Model
+	c := t.model.Config
 	if c.Alpha >= 1 {
 		return // a budgeted sparsemax does not move with its scores
 	}
@@ -427,6 +500,7 @@ type trainState struct {
 	Lanes   []laneState
 	Firing  [][]float64
 	Data    []string // names and sizes of the sources
+	Growing *growing `json:",omitempty"` // of a model that grows
 }
 
 type laneState struct {
@@ -444,7 +518,10 @@ func (t *Trainer) data() (names []string) {
 
 // Save writes all that is needed to go on: weights, moments, and where every stream stands.
 func (t *Trainer) Save(w io.Writer) error {
-	st := trainState{Config: t.cfg, Seen: t.Seen, Epoch: t.epoch, Next: t.next, Steps: t.adam.Steps, Stepped: t.stepped, Firing: t.firing, Data: t.data()}
+	st := trainState{Config: t.cfg, Seen: t.Seen, Epoch: t.epoch, Next: t.next, Steps: *t.optimizer.Age(), Stepped: t.stepped, Firing: t.firing, Data: t.data()}
+	if t.cfg.Growth.From > 0 {
+		st.Growing = &t.growing
+	}
 	for _, l := range t.lanes {
 		s, err := l.state.MarshalBinary()
 		if err != nil {
@@ -460,12 +537,11 @@ func (t *Trainer) Save(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("learning: save: %w", err)
 	}
-	n := len(t.model.Weights)
-	return model.WriteTensors(w, map[string]string{"format": "yan training", "state": string(j)}, []model.NamedTensor{
-		{Name: "weights", Shape: []int{n}, Data: t.model.Weights},
-		{Name: "adam.m", Shape: []int{n}, Data: t.adam.M},
-		{Name: "adam.v", Shape: []int{n}, Data: t.adam.V},
-	})
+	var ts []model.NamedTensor
+	for _, r := range t.remembered() {
+		ts = append(ts, model.NamedTensor{Name: r.Name, Shape: []int{len(r.Data)}, Data: r.Data})
+	}
+	return model.WriteTensors(w, map[string]string{"format": "yan training", "state": string(j)}, ts)
 }
 
 // ErrOtherTraining is returned by Restore for a file of a training with another config or other data.
@@ -490,11 +566,11 @@ func (t *Trainer) Restore(b []byte) error {
 	if len(st.Lanes) != len(t.lanes) {
 		return fmt.Errorf("%w: %d streams", model.ErrCheckpoint, len(st.Lanes))
 	}
-	for _, r := range []struct {
-		name string
-		dst  []float32
-	}{{"weights", t.model.Weights}, {"adam.m", t.adam.M}, {"adam.v", t.adam.V}} {
-		if err := f.Read(r.name, r.dst, len(r.dst)); err != nil {
+	if err := t.restoreGrowth(st.Growing); err != nil {
+		return err
+	}
+	for _, r := range t.remembered() {
+		if err := f.Read(r.Name, r.Data, len(r.Data)); err != nil {
 			return err
 		}
 	}
@@ -507,7 +583,7 @@ func (t *Trainer) Restore(b []byte) error {
 		}
 		copy(t.firing[i], f)
 	}
-	t.Seen, t.epoch, t.adam.Steps, t.stepped = st.Seen, st.Epoch, st.Steps, st.Stepped
+	t.Seen, t.epoch, *t.optimizer.Age(), t.stepped = st.Seen, st.Epoch, st.Steps, st.Stepped
 	t.shuffle()
 	if st.Next < 0 || st.Next > len(t.order) {
 		return fmt.Errorf("%w: segment %d of %d", model.ErrCheckpoint, st.Next, len(t.order))

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/learning/local"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
 	"github.com/yanmesh/yan/model/sense"
@@ -16,18 +17,19 @@ import (
 
 // Config says how a device learns. Zero fields take the values in brackets.
 type Config struct {
-	Chunk     int     // events between two writes; gradients reach back so far [32]
-	Sections  int     // sections that a new skill has in each of its layers [12]
-	Neurons   int     // neurons in each of them; 0 takes the base's
-	Rate      float64 // learning rate of skill sections [0.001]
-	Rehearse  int     // passes over a short utterance when it ends [16]
-	Infancy   int     // events during which a new skill is open whatever the context is [4096]
-	Patience  int     // chunks without an open skill before one is grown or widened [2]
-	MaxSkills int     // skills that the device grows by itself; beyond them the most likely one is widened [1]
-	Reservoir int     // samples of a skill's context that are kept [128]
-	Recent    int     // own recent events kept to judge what others offer [4096]
-	Harm      float64 // nats an event by which a fold, or what is learnt, may worsen own events [0.01]
-	Untested  bool    // what is learnt is never undone: for experiments that show why it should be
+	Chunk     int        // events between two writes; gradients reach back so far [32]
+	Sections  int        // sections that a new skill has in each of its layers [12]
+	Neurons   int        // neurons in each of them; 0 takes the base's
+	Rate      float64    // learning rate of skill sections [0.001]
+	Rule      local.Rule // by what error they learn: local.Backward, local.Broadcast or local.Own [local.Backward]
+	Rehearse  int        // passes over a short utterance when it ends [16]
+	Infancy   int        // events during which a new skill is open whatever the context is [4096]
+	Patience  int        // chunks without an open skill before one is grown or widened [2]
+	MaxSkills int        // skills that the device grows by itself; beyond them the most likely one is widened [1]
+	Reservoir int        // samples of a skill's context that are kept [128]
+	Recent    int        // own recent events kept to judge what others offer [4096]
+	Harm      float64    // nats an event by which a fold, or what is learnt, may worsen own events [0.01]
+	Untested  bool       // what is learnt is never undone: for experiments that show why it should be
 	Gate      GateConfig
 	Fast      int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
 	Seed      uint64 // all chance comes from here
@@ -54,6 +56,9 @@ func (c Config) withDefaults(base model.Config) Config {
 	}
 	if c.Harm == 0 {
 		c.Harm = 0.01
+	}
+	if c.Rule == "" {
+		c.Rule = local.Backward
 	}
 	c.Gate = c.Gate.withDefaults()
 	return c
@@ -151,6 +156,7 @@ type Learner struct {
 
 	tape    model.Tape
 	pass    gradient.Pass
+	lens    local.Lens
 	dlogits []float32
 	grad    *model.Bank
 	aside   *model.State // for thoughts beside the stream
@@ -168,6 +174,9 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 	cfg = cfg.withDefaults(base.Config)
 	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 || cfg.Fast > maxFast || cfg.Fast&(cfg.Fast-1) != 0 && cfg.Fast > 0 {
 		return nil, fmt.Errorf("learning: chunk %d, rate %v, fast layer of %d rows: out of range", cfg.Chunk, cfg.Rate, cfg.Fast)
+	}
+	if !slices.Contains([]local.Rule{local.Backward, local.Broadcast, local.Own}, cfg.Rule) {
+		return nil, fmt.Errorf("learning: rule %q: skills learn by %s, %s or %s", cfg.Rule, local.Backward, local.Broadcast, local.Own)
 	}
 	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), wrote: -1, trust: firstTrust}
 	if cfg.Fast > 0 {
@@ -458,7 +467,7 @@ func (l *Learner) rehearse(n int) {
 		l.state.CopyFrom(l.start)
 		l.model.Forward(l.state, l.utterance[:n], &l.tape)
 		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
-		if nats < known*float64(n) || !l.write(l.wrote, d) {
+		if nats < known*float64(n) || !l.write(l.wrote, d, l.utterance[1:]) {
 			return // the thought just had is that of the mind as it is
 		}
 	}
@@ -501,7 +510,7 @@ func (l *Learner) learn() (nats float64) {
 	if l.fast != nil {
 		nats = l.weigh(n)
 	}
-	if pen >= 0 && stands && l.write(pen, d) {
+	if pen >= 0 && stands && l.write(pen, d, l.pending[1:]) {
 		l.wrote = pen
 		l.sample(l.skills[pen], n)
 	}
@@ -641,9 +650,9 @@ func (l *Learner) spoke(skill int) bool {
 }
 
 // write steps the sections of one skill that the chunk activated. A step that would leave a number that
-// is not finite is not taken.
+// is not finite is not taken. next is what came behind each event.
 // It reports whether a step was taken.
-func (l *Learner) write(pen int, dlogits []float32) bool {
+func (l *Learner) write(pen int, dlogits []float32, next []sense.Event) bool {
 	s := l.skills[pen]
 	if !l.spoke(pen) {
 		return false
@@ -654,7 +663,11 @@ func (l *Learner) write(pen int, dlogits []float32) bool {
 	}
 	g := &gradient.Grad{Banks: make([]*model.Bank, len(l.skills))}
 	g.Banks[pen] = l.grad
-	l.pass.Backward(l.model, &l.tape, dlogits, g)
+	if l.cfg.Rule == local.Backward {
+		l.pass.Backward(l.model, &l.tape, dlogits, g)
+	} else {
+		l.lens.Banks(l.cfg.Rule, &l.pass, l.model, &l.tape, next, dlogits, 1/float32(len(next)), g)
+	}
 	return s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace) > 0
 }
 

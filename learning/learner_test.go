@@ -374,7 +374,7 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := New(Config{}, &m); err != ErrNoBackground {
 		t.Errorf("a base without background: %v", err)
 	}
-	for _, c := range []Config{{Chunk: -1}, {Chunk: 5000}, {Rate: -1}, {Rate: 2}} {
+	for _, c := range []Config{{Chunk: -1}, {Chunk: 5000}, {Rate: -1}, {Rate: 2}, {Rule: "frozen"}} {
 		if _, err := New(c, base.Pocket()); err == nil {
 			t.Errorf("%+v was taken", c)
 		}

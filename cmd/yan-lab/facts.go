@@ -13,6 +13,7 @@ import (
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/learning/local"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
 )
@@ -23,6 +24,7 @@ type factsOptions struct {
 	methods []string
 	model   string
 	rates   []float64
+	rules   []string
 	seeds   int
 	seed    uint64
 	json    bool
@@ -63,6 +65,7 @@ other text passes by.`,
 	f.StringSliceVar(&o.methods, "method", []string{byNobody, byBoth, bySkill, byFast, byFull, byLowRank}, "who is taught")
 	f.Float64SliceVar(&o.rates, "rate", []float64{0.0003, 0.001, 0.003}, "learning rates to choose from, of all weights and of adapters")
 	f.StringVar(&o.model, "model", "", "checkpoint `FILE` of the base; the embedded one if empty")
+	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, broadcast, own; see yan-lab local")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds, each with facts of its own")
 	f.Uint64Var(&o.seed, "seed", 1, "the first of them")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -194,6 +197,7 @@ func (l *lore) recall(p student, wording func(*fact) int, value func(*fact) int)
 // A factsRow is one student over all seeds; shares.
 type factsRow struct {
 	Method  string  `json:"method"`
+	Rule    string  `json:"rule,omitempty"` // of learners with a skill
 	Rate    float64 `json:"rate,omitempty"`
 	After   spread  `json:"after"`        // right after, in words that were told
 	Other   spread  `json:"after_untold"` // right after, in words that were not
@@ -232,8 +236,8 @@ func facts(cmd *cobra.Command, o factsOptions) error {
 	e := &examination{base: m, others: others, held: held.Bytes(), facts: o.facts}
 	e.before = learning.Evaluate(m, e.held, nil).Bits
 	r := factsReport{Facts: o.facts, Others: len(others), Seeds: o.seeds, Text: d.Arg}
-	for _, method := range o.methods {
-		row, err := e.row(cmd.Context(), method, o, cmd.ErrOrStderr().Write)
+	for _, taught := range withRules(o.methods, o.rules) {
+		row, err := e.row(cmd.Context(), taught, o, cmd.ErrOrStderr().Write)
 		if err != nil {
 			return err
 		}
@@ -249,7 +253,7 @@ func facts(cmd *cobra.Command, o factsOptions) error {
 		if row.Rate > 0 {
 			rate = fmt.Sprint(row.Rate)
 		}
-		t.Row(row.Method, rate, row.After.share(), row.Other.share(), row.Later.share(), row.Changed.share(), row.Cost.percent())
+		t.Row(ruled{row.Method, row.Rule}, rate, row.After.share(), row.Other.share(), row.Later.share(), row.Changed.share(), row.Cost.percent())
 	}
 	return t.Fprint(cmd.OutOrStdout())
 }
@@ -266,13 +270,14 @@ type examination struct {
 	facts        int
 }
 
-func (e *examination) row(ctx context.Context, method string, o factsOptions, progress func([]byte) (int, error)) (row factsRow, err error) {
-	row.Method = method
+func (e *examination) row(ctx context.Context, by ruled, o factsOptions, progress func([]byte) (int, error)) (row factsRow, err error) {
+	method := by.method
+	row.Method, row.Rule = method, by.rule
 	if method == byFull || method == byLowRank {
 		best := -1.0
 		for _, rate := range o.rates { // with facts that are not asked for afterwards
 			l := newLore(e.facts, o.seed+1000)
-			p, err := e.student(method, rate, o.seed+1000)
+			p, err := e.student(by, rate, o.seed+1000)
 			if err != nil {
 				return row, err
 			}
@@ -287,9 +292,9 @@ func (e *examination) row(ctx context.Context, method string, o factsOptions, pr
 	var after, other, later, changed, cost []float64
 	for i := range o.seeds {
 		seed := o.seed + uint64(i)
-		fmt.Fprintf(writer(progress), "%s, seed %d\n", method, seed)
+		fmt.Fprintf(writer(progress), "%s, seed %d\n", by, seed)
 		l := newLore(e.facts, seed)
-		p, err := e.student(method, row.Rate, seed)
+		p, err := e.student(by, row.Rate, seed)
 		if err != nil {
 			return row, err
 		}
@@ -342,9 +347,9 @@ func (e *examination) teach(ctx context.Context, p student, list []string) error
 	return nil
 }
 
-func (e *examination) student(method string, rate float64, seed uint64) (student, error) {
-	cfg := learning.Config{Seed: seed}
-	switch method {
+func (e *examination) student(by ruled, rate float64, seed uint64) (student, error) {
+	cfg := learning.Config{Seed: seed, Rule: local.Rule(by.rule)}
+	switch method := by.method; method {
 	case byFull, byLowRank:
 		t, err := newTuner(e.base, rate)
 		if err == nil && method == byLowRank {

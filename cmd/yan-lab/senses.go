@@ -27,6 +27,11 @@ func (s *samples) pick(at []int) *samples {
 	return t
 }
 
+// span returns the samples from up to to.
+func (s *samples) span(from, to int) *samples {
+	return &samples{width: s.width, x: s.x[from*s.width : to*s.width], labels: s.labels[from:to], of: s.of[from:to]}
+}
+
 // where returns the samples that keep allows.
 func (s *samples) where(keep func(dataset.Example) bool) *samples {
 	var at []int

@@ -14,6 +14,7 @@ import (
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/learning/local"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/model/sense"
@@ -26,6 +27,8 @@ type streamOptions struct {
 	model   string
 	holdout float64
 	rate    float64
+	rules   []string
+	bytes   int
 	seeds   int
 	seed    uint64
 	json    bool
@@ -49,7 +52,8 @@ func streamCommand() *cobra.Command {
 		Long: `stream reads a text once, each byte predicted before it is seen and learnt from after (dynamic evaluation), and prints bits
 a byte: of the stream, of its beginning read again afterwards without learning, and of texts that have nothing to do with it,
 before and after. Beside the learner stand the base alone, its skill alone, its fast layer alone, and all of the base's weights,
-by RMSprop: the usual way, which shows what there is to gain and what it costs.
+by RMSprop: the usual way, which shows what there is to gain and what it costs. With --rule the skill learns by local rules too,
+in which no error is taken back through a layer.
 
 What is kept to be measured on is the tail of each --keep. Without --data it is wikitext-2's test set, or a generated text.`,
 		Example: `  # wikitext-2, three seeds
@@ -68,6 +72,8 @@ What is kept to be measured on is the tail of each --keep. Without --data it is 
 	f.StringSliceVar(&o.methods, "method", []string{byBase, byAll, bySkill, byFast, byBoth}, "what reads it")
 	f.StringVar(&o.model, "model", "", "checkpoint `FILE` of the base; the embedded one if empty")
 	f.Float64Var(&o.rate, "rate", 0.0003, "learning rate of all weights")
+	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, broadcast, own; see yan-lab local")
+	f.IntVar(&o.bytes, "bytes", 0, "read that much of the stream alone; 0 for all of it")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds")
 	f.Uint64Var(&o.seed, "seed", 1, "the first of them")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -77,6 +83,7 @@ What is kept to be measured on is the tail of each --keep. Without --data it is 
 // A streamRow is one way to read, over all seeds.
 type streamRow struct {
 	Method string  `json:"method"`
+	Rule   string  `json:"rule,omitempty"` // of learners with a skill
 	Stream spread  `json:"bits_per_byte"`
 	Change spread  `json:"change"`      // of the base alone, a share
 	Again  spread  `json:"again"`       // bits a byte of the beginning, read again without learning
@@ -146,20 +153,25 @@ func streams(cmd *cobra.Command, o streamOptions) error {
 		r.Keep, keep = append(r.Keep, k.Arg), append(keep, held.Bytes())
 	}
 	text := d.Bytes()
+	if o.bytes > 0 {
+		text = text[:min(o.bytes, len(text))]
+	}
 	if len(text) < 2 {
 		return errors.New("stream: the stream is empty")
 	}
+	r.Bytes = len(text)
 	static := learning.Evaluate(m, text, nil).Bits
-	for _, method := range o.methods {
-		row := streamRow{Method: method}
+	for _, reads := range withRules(o.methods, o.rules) {
+		method := reads.method
+		row := streamRow{Method: method, Rule: reads.rule}
 		var bits, change, again, kept, skills []float64
 		seeds := o.seeds
 		if method == byBase || method == byAll { // which know no chance
 			seeds = 1
 		}
 		for i := range seeds {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s, seed %d\n", method, o.seed+uint64(i))
-			s, err := readStream(cmd.Context(), m, method, text, o.rate, o.seed+uint64(i))
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s, seed %d\n", reads, o.seed+uint64(i))
+			s, err := readStream(cmd.Context(), m, reads, text, o.rate, o.seed+uint64(i))
 			if err != nil {
 				return err
 			}
@@ -190,7 +202,7 @@ func streams(cmd *cobra.Command, o streamOptions) error {
 		if row.Skills != nil {
 			alone = row.Skills.percent()
 		}
-		t.Row(row.Method, row.Stream.plain(), row.Change.percent(), row.Again.plain(), row.Kept.percent(), alone)
+		t.Row(ruled{row.Method, row.Rule}, row.Stream.plain(), row.Change.percent(), row.Again.plain(), row.Kept.percent(), alone)
 	}
 	return t.Fprint(cmd.OutOrStdout())
 }
@@ -208,9 +220,33 @@ type reader struct {
 	reads   func(text []byte) float64 // bits a byte of another stream, nothing learnt
 }
 
-func readStream(ctx context.Context, m *model.Model, method string, text []byte, rate float64, seed uint64) (*reader, error) {
-	cfg := learning.Config{Seed: seed}
-	switch method {
+// A ruled method is one with the rule by which its skill learns, if it has one.
+type ruled struct{ method, rule string }
+
+func (r ruled) String() string {
+	if r.rule == "" || r.rule == string(local.Backward) {
+		return r.method
+	}
+	return r.method + ", " + r.rule
+}
+
+// withRules are the methods, those that write a skill once by each rule.
+func withRules(methods, rules []string) (list []ruled) {
+	for _, m := range methods {
+		if m != bySkill && m != byBoth {
+			list = append(list, ruled{m, ""})
+			continue
+		}
+		for _, r := range rules {
+			list = append(list, ruled{m, r})
+		}
+	}
+	return list
+}
+
+func readStream(ctx context.Context, m *model.Model, by ruled, text []byte, rate float64, seed uint64) (*reader, error) {
+	cfg := learning.Config{Seed: seed, Rule: local.Rule(by.rule)}
+	switch by.method {
 	case byBase:
 		return modelReader(m, learning.Evaluate(m, text, nil).Bits), nil
 	case byAll:
@@ -221,7 +257,7 @@ func readStream(ctx context.Context, m *model.Model, method string, text []byte,
 		cfg.MaxSkills = -1
 	case byBoth:
 	default:
-		return nil, ui.Usage("stream: --method %q: one of %q", method, []string{byBase, byAll, bySkill, byFast, byBoth})
+		return nil, ui.Usage("stream: --method %q: one of %q", by.method, []string{byBase, byAll, bySkill, byFast, byBoth})
 	}
 	l, err := learning.New(cfg, m)
 	if err != nil {

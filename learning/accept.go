@@ -92,18 +92,23 @@ func (l *Learner) undo(s *Skill) {
 	}
 	clear(s.opt.V)
 	clear(s.opt.Age)
+	s.mean = average{} // what did harm is not averaged over
 	t.Worth, t.Trials = 0, 0
 	t.Pace = max(t.Pace/2, slowest)
 	t.Undone++
 	l.judged = false
 }
 
-// shown is a skill as it is shown to others than the stream that it learns from, behind its gate: one that was undone
-// and has not stood since is what it was when it last stood, and shut if it never did.
-func (s *Skill) shown(c model.Config) *model.Bank {
+// shown is a skill as it is shown to others than the stream that it learns from, behind its gate: the average of its
+// weights, or the last of them if asked for; one that was undone and has not stood since is what it was when it last
+// stood, and shut if it never did.
+func (s *Skill) shown(c model.Config, last bool) *model.Bank {
 	b := *s.bank
 	switch t := &s.test; {
 	case t.Undone == 0 || t.Stands:
+		if !last {
+			b = *s.mean.of(s.bank)
+		}
 	case t.stood == nil:
 		b.Gate = model.Gate{}
 	default:

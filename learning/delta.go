@@ -163,7 +163,7 @@ func (l *Learner) Export(name string) (*Delta, error) {
 	}
 	return &Delta{
 		Name: name, Base: l.Fingerprint(), Events: s.Events, Gain: s.Gain,
-		bank: s.shown(l.base.Config).Clone(l.base.Config), samples: slices.Clone(s.samples),
+		bank: s.shown(l.base.Config, l.cfg.Last).Clone(l.base.Config), samples: slices.Clone(s.samples),
 	}, nil
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Recent    int        // own recent events kept to judge what others offer [4096]
 	Harm      float64    // nats an event by which a fold, or what is learnt, may worsen own events [0.01]
 	Untested  bool       // what is learnt is never undone: for experiments that show why it should be
+	Last      bool       // others are shown a skill's last weights and not their average: for such experiments too
 	Gate      GateConfig
 	Fast      int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
 	Seed      uint64 // all chance comes from here
@@ -79,6 +80,7 @@ type Skill struct {
 	until   uint64    // while Events is below, it is open whatever the context is
 	solved  uint64    // Events when the gate was solved last
 	opt     *gradient.RMSprop
+	mean    average
 	test    probation
 }
 
@@ -208,7 +210,7 @@ func (l *Learner) Settled() *model.Model {
 	l.Settle()
 	banks := make([]*model.Bank, len(l.skills))
 	for i, s := range l.skills {
-		banks[i] = s.shown(l.base.Config)
+		banks[i] = s.shown(l.base.Config, l.cfg.Last)
 	}
 	return l.base.WithBanks(banks...)
 }
@@ -449,12 +451,20 @@ func (l *Learner) judge(n int) {
 	l.trust += trustShare * (gain - l.trust)
 	if gain < 0 && l.trust < 0 {
 		s := l.skills[l.wrote]
-		for _, bl := range s.bank.Layers {
-			size := len(bl.Sections) / s.bank.Sections
-			for k := range s.bank.Sections {
-				if size > 0 {
-					kernel.Scale(bl.Sections[k*size+size/3*2:(k+1)*size], relief)
-				}
+		soften(s.bank)
+		if s.mean.bank != nil {
+			soften(s.mean.bank)
+		}
+	}
+}
+
+// soften has a bank speak less loudly: its W2 shrink.
+func soften(b *model.Bank) {
+	for _, bl := range b.Layers {
+		size := len(bl.Sections) / b.Sections
+		for k := range b.Sections {
+			if size > 0 {
+				kernel.Scale(bl.Sections[k*size+size/3*2:(k+1)*size], relief)
 			}
 		}
 	}
@@ -668,7 +678,13 @@ func (l *Learner) write(pen int, dlogits []float32, next []sense.Event) bool {
 	} else {
 		l.lens.Banks(l.cfg.Rule, &l.pass, l.model, &l.tape, next, dlogits, 1/float32(len(next)), g)
 	}
-	return s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace) > 0
+	if s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace) == 0 {
+		return false
+	}
+	if !l.cfg.Last {
+		s.mean.wrote(s.bank, l.base.Config)
+	}
+	return true
 }
 
 // sample counts what a skill learnt from, and keeps what its context looks like: reservoir sampling

@@ -15,6 +15,10 @@ import (
 // A snapshot holds everything of a learner that its base does not: skills, second moments, samples, the
 // state of the stream and what is pending. A learner restored from it goes on to the same numbers.
 
+// snapshotVersion counts up whenever a snapshot comes to hold what a program before would lose. In version 1 there was no
+// average of weights, which then begins with what comes next, and at first no fast layer, which then begins empty.
+const snapshotVersion = "2"
+
 type snapshotHeader struct {
 	Base             string
 	Skills           []skillHeader
@@ -59,7 +63,8 @@ type skillHeader struct {
 	Gate              gateHeader
 	Open              []float32 // how far it was open in the last chunk
 	Test              probation
-	Stood             bool // whether the weights that stood are there
+	Stood             bool    // whether the weights that stood are there
+	Mean              average // of the weights, which are there if it knows of any
 }
 
 type gateHeader struct {
@@ -105,7 +110,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		sh := skillHeader{
 			Name: s.Name, Author: s.Author, Shared: s.Shared, Events: s.Events, Gain: s.Gain, Report: s.Report,
 			Sections: s.bank.Sections, Neurons: s.bank.Neurons, Samples: len(s.samples) / dim, Offered: s.offered,
-			Until: s.until, Solved: s.solved, Test: s.test, Stood: s.test.stood != nil,
+			Until: s.until, Solved: s.solved, Test: s.test, Stood: s.test.stood != nil, Mean: s.mean,
 			Gate: gateHeader{g.Force, g.Theta, g.Span, g.OwnBias, g.Weight != nil, g.Own != nil},
 		}
 		if i < len(l.tape.Open) {
@@ -116,6 +121,9 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		add(p+"samples", s.samples)
 		if s.test.stood != nil {
 			add(p+"stood", s.test.stood)
+		}
+		if s.mean.bank != nil {
+			add(p+"mean", s.mean.bank.Weights)
 		}
 		if s.opt != nil {
 			sh.Ages = s.opt.Age
@@ -133,7 +141,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("learning: snapshot: %w", err)
 	}
-	return model.WriteTensors(w, map[string]string{"format": "yan learner", "version": "1", "learner": string(j)}, ts)
+	return model.WriteTensors(w, map[string]string{"format": "yan learner", "version": snapshotVersion, "learner": string(j)}, ts)
 }
 
 // octets are bytes as a tensor, which holds them exactly.
@@ -195,6 +203,19 @@ func (l *Learner) readFast(t *model.TensorFile, h *fastHeader, size int) error {
 	return f.check()
 }
 
+// readMean reads the average of a skill's weights.
+func (s *Skill) readMean(f *model.TensorFile, prefix string, h average, c model.Config) error {
+	if h.Noted > h.Writes || h.Writes > 2*averageHorizon || h.Noted > 0 && h.Noted <= averageYoung {
+		return fmt.Errorf("learning: snapshot: skill %q: an average of %d of %d writes", s.Name, h.Noted, h.Writes)
+	}
+	s.mean = h
+	if h.Noted == 0 {
+		return nil
+	}
+	s.mean.bank = s.bank.Clone(c)
+	return f.Read(prefix+"mean", s.mean.bank.Weights, len(s.mean.bank.Weights))
+}
+
 // ReadSnapshot makes l what it was when the snapshot was written. On an error l is as it was before.
 func (l *Learner) ReadSnapshot(b []byte) error {
 	bad := func(format string, a ...any) error {
@@ -207,8 +228,8 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if f.Meta["format"] != "yan learner" {
 		return bad("it holds %q, and not a learner", f.Meta["format"])
 	}
-	if v := f.Meta["version"]; v != "1" {
-		return bad("version %q, this program reads version 1: update it, or take another --home", v)
+	if v := f.Meta["version"]; v != snapshotVersion && v != "1" {
+		return bad("version %q, this program reads versions 1 to %s: update it, or take another --home", v, snapshotVersion)
 	}
 	var h snapshotHeader
 	if err := json.Unmarshal([]byte(f.Meta["learner"]), &h); err != nil {
@@ -301,6 +322,9 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 				if s.test.stood, err = read(p+"stood", len(bank.Weights)); err != nil {
 					return err
 				}
+			}
+			if err := s.readMean(f, p, sh.Mean, l.base.Config); err != nil {
+				return err
 			}
 		}
 		n.skills = append(n.skills, s)

@@ -48,6 +48,13 @@ func TestSnapshotGoesOn(t *testing.T) {
 			}
 			return l
 		},
+		"one whose weights are averaged": func() *Learner {
+			l := teach(t, cfg, "named", readings(1, 32*averageYoung+700))
+			if l.Skill("", "named").mean.bank == nil {
+				t.Fatal("nothing is averaged")
+			}
+			return l
+		},
 		"one that has forgotten": func() *Learner {
 			l := lived(t, cfg)
 			if err := l.Forget("donor", "pump"); err != nil {
@@ -75,6 +82,8 @@ func TestSnapshotGoesOn(t *testing.T) {
 			}
 			focus(t, l, "later")
 			l.Read(textOf(readings(8, 200)))
+			focus(t, l, "named")
+			l.Read(textOf(readings(9, 200)))
 			l.Flush()
 			l.Settle()
 		}
@@ -90,6 +99,7 @@ func TestSnapshotGoesOn(t *testing.T) {
 func TestSnapshotRefused(t *testing.T) {
 	cfg := small
 	good := snapshot(t, lived(t, cfg))
+	averaged := snapshot(t, teach(t, cfg, "old", recipes(7, 32*averageYoung+500)))
 	l := teach(t, cfg, "own", recipes(7, 300))
 	was := snapshot(t, l)
 	for n := 0; n < len(good); n += 1 + n/40 {
@@ -112,7 +122,7 @@ func TestSnapshotRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"of another base":      snapshot(t, stranger),
 		"a skill":              smallDelta(t),
-		"of another version":   replaced(`"version":"1"`, `"version":"3"`),
+		"of another version":   replaced(`"version":"2"`, `"version":"3"`),
 		"no sections":          replaced(`\"Sections\":3`, `\"Sections\":0`),
 		"a section more":       replaced(`\"Sections\":3`, `\"Sections\":4`),
 		"neurons of its own":   replaced(`\"Neurons\":2`, `\"Neurons\":9`),
@@ -122,6 +132,10 @@ func TestSnapshotRefused(t *testing.T) {
 		"a header that breaks": replaced(`{\"Base\"`, `{{\"Bas\"`),
 		"ages of others":       rewrite(t, good, `\"Ages\":[`, `\"Ages\":[7,`),
 		"with a tail":          append(bytes.Clone(good), 1),
+		"without its average":  rewrite(t, averaged, `skill.0.mean`, `skill.0.nope`),
+		"more noted than were": rewrite(t, averaged, `\"Mean\":{\"Writes\":`, `\"Mean\":{\"Writes\":7,\"was\":`),
+		"of too few writes":    rewrite(t, averaged, `\"Noted\":`, `\"Noted\":9,\"was\":`),
+		"of endless writes":    rewrite(t, averaged, `\"Mean\":{\"Writes\":`, `\"Mean\":{\"Writes\":9999`),
 	} {
 		if err := l.ReadSnapshot(b); err == nil {
 			t.Errorf("%s: taken", name)
@@ -149,6 +163,30 @@ func TestSnapshotRefused(t *testing.T) {
 	}
 	if err := l.ReadSnapshot(good); err != nil || !bytes.Equal(snapshot(t, l), good) {
 		t.Errorf("the good one: %v", err)
+	}
+}
+
+// What a program before there were averages wrote is read: the average begins with what comes next.
+func TestSnapshotOfBefore(t *testing.T) {
+	cfg := small
+	cfg.Last = true // writes what such a program wrote
+	was := snapshot(t, teach(t, cfg, "own", recipes(7, 300)))
+	before := bytes.Replace(was, []byte(`"version":"2"`), []byte(`"version":"1"`), 1)
+	if bytes.Equal(before, was) {
+		t.Fatal("the snapshot has no version")
+	}
+	l := newLearner(t, small)
+	if err := l.ReadSnapshot(before); err != nil {
+		t.Fatal(err)
+	}
+	s := l.Skill("", "own")
+	if s.mean.bank != nil || s.Events == 0 {
+		t.Fatalf("an average %+v of %d events", s.mean, s.Events)
+	}
+	focus(t, l, "own")
+	l.Read(textOf(recipes(8, 32*averageYoung+200)))
+	if s.mean.bank == nil || s.mean.Noted == 0 {
+		t.Errorf("nothing is averaged: %+v", s.mean)
 	}
 }
 

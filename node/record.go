@@ -11,7 +11,7 @@ import (
 
 // Format is the version of all that a node writes down, records and snapshots. Whoever changes what they look like
 // counts it up: an older program then leaves the home alone, and a newer one keeps a copy of what was before.
-const Format = 1
+const Format = 2
 
 // A record is one thing that changed the mind, as the journal keeps it: a letter, then its content. The
 // mind after a restart is the last snapshot with every later record applied in order; since learning

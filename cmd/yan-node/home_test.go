@@ -75,7 +75,7 @@ func TestNewerHomeIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Close()
-			newer := bytes.Replace(b, []byte(`"version":"1"`), []byte(`"version":"9"`), 1)
+			newer := bytes.Replace(b, []byte(`"version":"2"`), []byte(`"version":"9"`), 1)
 			if bytes.Equal(newer, b) {
 				t.Fatal("the snapshot has no version")
 			}
@@ -131,7 +131,7 @@ func TestStatusTellsOfDamage(t *testing.T) {
 		t.Errorf("a sound home: %q", out)
 	}
 	// Its journal since the snapshot: one record, and that damaged.
-	st, err := store.Open(home, store.Options{})
+	st, err := store.Open(home, store.Options{Format: node.Format})
 	if err != nil {
 		t.Fatal(err)
 	}

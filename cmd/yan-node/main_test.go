@@ -64,7 +64,7 @@ func file(t *testing.T, name string, b []byte) string {
 func newHome(t *testing.T) string {
 	t.Helper()
 	home := filepath.Join(t.TempDir(), "home")
-	st, err := store.Open(home, store.Options{Rand: strings.NewReader("the same thirty-two bytes always")})
+	st, err := store.Open(home, store.Options{Format: node.Format, Rand: strings.NewReader("the same thirty-two bytes always")})
 	if err != nil {
 		t.Fatal(err)
 	}

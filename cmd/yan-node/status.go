@@ -17,6 +17,7 @@ import (
 
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
 )
 
@@ -143,7 +144,7 @@ func peersCommand(c *common) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			st, err := store.Open(home, store.Options{})
+			st, err := store.Open(home, store.Options{Format: node.Format})
 			if err == nil {
 				return errors.Join(fmt.Errorf("no node runs on %s: start one with yan-node run", home), st.Close())
 			}

@@ -51,7 +51,7 @@ type peer struct {
 }
 
 func newPeer(dir string, share node.Share, seed uint64, m *model.Model) (*peer, error) {
-	s, err := store.Open(dir, store.Options{})
+	s, err := store.Open(dir, store.Options{Format: node.Format})
 	if err != nil {
 		return nil, err
 	}

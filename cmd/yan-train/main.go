@@ -62,6 +62,7 @@ them. Flags win over it.`,
 	f.BoolVar(&o.half, "half", false, "store 16 bits a number instead of 32")
 	f.Uint64Var(&o.seed, "seed", 0, "where all chance comes from")
 	f.Float64Var(&o.rate, "rate", 0, "peak learning rate")
+	f.StringVar(&o.optimizer, "optimizer", "adam", "adam, sgd or muon; a rate of its own belongs to each")
 	f.Float64Var(&o.dropout, "dropout", 0, "share of each branch's features silenced")
 	f.IntVar(&o.batch, "batch", 0, "streams read side by side")
 	f.IntVar(&o.window, "window", 0, "bytes of each stream in a step")

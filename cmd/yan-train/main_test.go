@@ -247,6 +247,39 @@ func TestPresets(t *testing.T) {
 	}
 }
 
+// A base may be trained by any of the optimizers, grown from few sections, and comes to another file by each.
+func TestOptimizersAndGrowth(t *testing.T) {
+	dir := t.TempDir()
+	cfg := put(t, filepath.Join(dir, "grow.json"), strings.Replace(strings.Replace(tiny, `"sections": 16`, `"sections": 32`, 1),
+		`"seed": 3`, `"growth": {"from": 16, "span": 4096, "fall": 0.5}, "seed": 3`, 1))
+	seen := map[string]string{}
+	for _, name := range []string{"adam", "sgd", "muon"} {
+		out := filepath.Join(dir, name)
+		status, stdout, stderr := yan(t.Context(), nil, "--config", cfg, "--out", out, "--bytes", "20000", "--optimizer", name, "--json")
+		if status != ui.Done {
+			t.Fatalf("%s: status %d: %s", name, status, stderr)
+		}
+		var r result
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			t.Fatal(err)
+		}
+		b := read(t, out)
+		m, err := model.Load(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Config.Sections != 32 || r.Parameters != m.Parameters() || r.ActiveShare > 0.3 {
+			t.Errorf("%s: %d sections and %d parameters, told as %+v", name, m.Config.Sections, m.Parameters(), r)
+		}
+		for other, file := range seen {
+			if file == string(b) {
+				t.Errorf("%s comes to the file of %s", name, other)
+			}
+		}
+		seen[name] = string(b)
+	}
+}
+
 // Everything that can be wrong is said in one line, with what to do, before a step is taken, and what is
 // there stays as it is.
 func TestBadInput(t *testing.T) {
@@ -297,6 +330,7 @@ func TestBadInput(t *testing.T) {
 		{"no bytes", []string{"--out", out, "--bytes", "-5"}, ui.BadUsage, "bytes -5"},
 		{"rate", []string{"--out", out, "--rate", "NaN"}, ui.BadUsage, "rate NaN"},
 		{"no rate", []string{"--out", out, "--rate", "0"}, ui.BadUsage, "rate 0"},
+		{"optimizer", []string{"--out", out, "--optimizer", "newton"}, ui.BadUsage, "adam, sgd and muon"},
 		{"dropout", []string{"--out", out, "--dropout", "1"}, ui.BadUsage, "dropout 1"},
 		{"batch", []string{"--out", out, "--batch", "0"}, ui.BadUsage, "batch 0"},
 		{"window", []string{"--out", out, "--window", "-1"}, ui.BadUsage, "window -1"},

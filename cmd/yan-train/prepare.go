@@ -25,6 +25,7 @@ import (
 // options are the flags as they were given.
 type options struct {
 	config, out   string
+	optimizer     string
 	data, notes   []string
 	bytes         int64
 	holdout       float64
@@ -127,6 +128,8 @@ func readConfig(o options, given flags) (learning.TrainConfig, error) {
 		"dropout": func() { c.Dropout = o.dropout },
 		"batch":   func() { c.Batch = o.batch },
 		"window":  func() { c.Window = o.window },
+
+		"optimizer": func() { c.Optimizer = o.optimizer },
 	} {
 		if given.Changed(name) {
 			set()
@@ -152,6 +155,8 @@ func checkConfig(c learning.TrainConfig, given flags) error {
 		return ui.Usage("bytes %d: must be at least 1", c.Bytes)
 	case !(c.Rate > 0 && c.Rate <= 1) && (c.Rate != 0 || given.Changed("rate")):
 		return ui.Usage("rate %v: must be more than 0 and at most 1", c.Rate)
+	case !slices.Contains([]string{"", "adam", "sgd", "muon"}, c.Optimizer):
+		return ui.Usage("optimizer %q: there are adam, sgd and muon", c.Optimizer)
 	case !(c.Dropout >= 0 && c.Dropout < 1):
 		return ui.Usage("dropout %v: must be 0 or more and less than 1", c.Dropout)
 	}

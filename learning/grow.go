@@ -58,7 +58,7 @@ func (g Growth) check(c model.Config) error {
 const (
 	wakeSteps  = 48   // steps in which the bias of a section that was shut at its birth rises to its parent's
 	loadKeep   = 0.9  // what a step keeps of the surprise that a section is known to carry
-	keyNoise   = 0.3  // how far a split moves a key, of its own size
+	keyNoise   = 0.5  // how far a split moves a key, of its own size
 	unitGrowth = 16   // layers grow by so many sections at a time, which the kernels take in one piece
 	awake      = 0.5  // share of the firing target at which a section counts as awake
 	slack      = 1e-3 // for the rounding of scores

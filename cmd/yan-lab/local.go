@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 
 	"github.com/spf13/cobra"
 
@@ -156,36 +155,23 @@ func trainLocal(ctx context.Context, shape local.Config, cfg local.TrainConfig, 
 	if err != nil {
 		return nil, ui.Usage("%w", err)
 	}
-	if err := learnPictures(ctx, t, cfg, train, func(n int) { p.Add(int64(n)) }); err != nil {
-		return nil, err
+	var x []float32
+	var labels []int
+	for !t.Done() {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		x, labels = x[:0], labels[:0]
+		for _, at := range t.Draw(len(train.labels)) {
+			x, labels = append(x, train.row(at)...), append(labels, train.of[at].Label)
+		}
+		t.Step(x, labels)
+		p.Add(int64(len(labels)))
 	}
 	net := t.Net()
 	run := &localRun{work: t.Work, seen: t.Seen, kept: t.Kept, parameters: net.Model.Parameters() + len(net.Heads)}
 	run.right = rightByLayer(net, asked)
 	return run, nil
-}
-
-// learnPictures shows a trainer pictures in an order of its seed, each as often as the others.
-func learnPictures(ctx context.Context, t *local.Trainer, cfg local.TrainConfig, train *samples, seen func(int)) error {
-	order := rand.New(rand.NewPCG(cfg.Seed, 22))
-	var at []int
-	x, labels := make([]float32, 0, cfg.Batch*train.width), make([]int, 0, cfg.Batch)
-	for !t.Done() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		x, labels = x[:0], labels[:0]
-		for range cfg.Batch {
-			if len(at) == 0 {
-				at = order.Perm(len(train.labels))
-			}
-			x, labels = append(x, train.row(at[0])...), append(labels, train.of[at[0]].Label)
-			at = at[1:]
-		}
-		t.Step(x, labels)
-		seen(len(labels))
-	}
-	return nil
 }
 
 // rightByLayer is the share of samples that each layer's read-out is right about.

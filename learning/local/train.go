@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/yanmesh/yan/learning/gradient"
+	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
 )
 
@@ -71,6 +72,10 @@ type Trainer struct {
 	global  gradient.Pass
 	pool    *kernel.Pool
 
+	order  []int // examples to come in this epoch
+	chance *rand.Rand
+	drawn  []int
+
 	labels []int
 	errs   []float32 // (N, K)
 	delta  []float32 // (N, D)
@@ -99,7 +104,7 @@ func NewTrainer(shape Config, c TrainConfig) (*Trainer, error) {
 		return nil, err
 	}
 	net.Init(rand.New(rand.NewPCG(c.Seed, 21)))
-	t := &Trainer{cfg: c, net: net, pool: kernel.NewPool(1)}
+	t := &Trainer{cfg: c, net: net, pool: kernel.NewPool(1), chance: rand.New(rand.NewPCG(c.Seed, 22))}
 	t.dheads, _ = New(Config{Model: shape.Model, Places: shape.Places, Features: shape.Features, Classes: shape.Classes})
 	if t.grad, err = gradient.NewGrad(shape.Model); err != nil {
 		return nil, err
@@ -120,6 +125,19 @@ func (t *Trainer) Net() *Net { return t.net }
 
 // Done reports whether all examples have been seen.
 func (t *Trainer) Done() bool { return t.Seen >= t.cfg.Examples }
+
+// Draw returns which of so many examples the next step is to learn from: all as often as the others, in an order that
+// depends on the seed. It belongs to the trainer until the next Draw.
+func (t *Trainer) Draw(of int) []int {
+	t.drawn = t.drawn[:0]
+	for range t.cfg.Batch {
+		if len(t.order) == 0 {
+			t.order = t.chance.Perm(of)
+		}
+		t.drawn, t.order = append(t.drawn, t.order[0]), t.order[1:]
+	}
+	return t.drawn
+}
 
 // Step learns from examples x (N, P, F) once, and returns how surprised the last layer's read-out was before, in nats an
 // example.
@@ -239,12 +257,17 @@ func (t *Trainer) routes(learn []bool) (n int64) {
 // each event, a section's three for each event that chose it, and the read-outs once for each example.
 func (c Config) forward(n int, routes int64) int64 {
 	m := c.Model
-	layer := 4*m.Width*m.Width/m.Channels + m.Width*m.KeyRank + m.KeyRank*m.Sections
-	if m.MixOut {
-		layer += m.Width * m.Width
-	}
 	events := int64(n * c.Places)
-	return events*int64(c.Features*m.Width+m.Layers*layer) + routes*int64(m.SectionSize()) + int64(n*m.Layers*c.Classes*m.Width)
+	return events*int64(c.Features*m.Width+m.Layers*dense(m)) + routes*int64(m.SectionSize()) + int64(n*m.Layers*c.Classes*m.Width)
+}
+
+// dense is how many numbers the matrices of a layer have that every event meets.
+func dense(m model.Config) int {
+	n := 4*m.Width*m.Width/m.Channels + m.Width*m.KeyRank + m.KeyRank*m.Sections
+	if m.MixOut {
+		n += m.Width * m.Width
+	}
+	return n
 }
 
 // backward is what backpropagation takes beyond the read-outs: of every matrix the gradient by its weights and by its

@@ -64,7 +64,7 @@ unless told to. Without a command it runs.`,
 		RunE: run.run,
 	}
 	run.add(again)
-	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c),
+	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c), traceCommand(&c),
 		peersCommand(&c), statusCommand(&c), benchCommand(&c, (*benchFlags).plan))
 	return root
 }

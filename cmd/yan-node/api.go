@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,13 +201,13 @@ func peersOf(n *node.Node) []peerReport {
 // routes are what can be asked.
 func (s *session) routes() http.Handler {
 	mux := http.NewServeMux()
-	ask := func(path string, question func(*node.Node) any) {
+	asked := func(path string, question func(*node.Node, url.Values) any) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), apiWait)
 			defer cancel()
 			var answer any
 			if err := s.dev.Do(ctx, func(_ time.Time, n *node.Node) (node.Actions, error) {
-				answer = question(n)
+				answer = question(n, r.URL.Query())
 				return node.Actions{}, nil
 			}); err != nil {
 				http.Error(w, "the node does not answer: "+err.Error(), http.StatusServiceUnavailable)
@@ -215,6 +216,9 @@ func (s *session) routes() http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(answer) // whoever asked has left
 		})
+	}
+	ask := func(path string, question func(*node.Node) any) {
+		asked(path, func(n *node.Node, _ url.Values) any { return question(n) })
 	}
 	ask("/healthz", func(*node.Node) any { return map[string]bool{"ready": true} })
 	ask("/v1/status", func(n *node.Node) any {
@@ -230,5 +234,6 @@ func (s *session) routes() http.Handler {
 	})
 	ask("/v1/peers", func(n *node.Node) any { return peersOf(n) })
 	ask("/v1/skills", func(n *node.Node) any { return skillsOf(n) })
+	asked("/v1/trace", func(n *node.Node, of url.Values) any { return traced(n, of.Get("text")) })
 	return mux
 }

@@ -638,6 +638,7 @@ func TestRunningNodeAnswers(t *testing.T) {
 		{"GET", "/healthz", "", 200}, {"GET", "/v1/status", "localhost:7411", 200}, {"GET", "/v1/peers", "[::1]:7411", 200},
 		{"GET", "/v1/skills", "evil.example", 403}, {"GET", "/v1/skills", "127.0.0.1.evil.example:80", 403},
 		{"POST", "/v1/status", "", 405}, {"OPTIONS", "/v1/status", "", 405}, {"GET", "/v1/other", "", 404},
+		{"GET", "/v1/trace?text=what+is", "", 200},
 	} {
 		if got := ask(tt.method, tt.path, tt.host); got != tt.status {
 			t.Errorf("%s %s for %q: %d, want %d", tt.method, tt.path, tt.host, got, tt.status)

@@ -25,10 +25,10 @@ type traceFlags struct {
 
 // A traceReport is what each layer thinks of one input.
 type traceReport struct {
-	Data   string       `json:"data"`
+	Data   string       `json:"data,omitempty"`
 	Item   int          `json:"item"`
-	Input  string       `json:"input"`            // the text, or the name of the picture's class
-	Answer string       `json:"answer"`           // what is right: the byte that came, or the class
+	Input  string       `json:"input"`            // the end of the text, or how large the picture is
+	Answer string       `json:"answer,omitempty"` // what is right: the byte that came, or the class
 	Learnt string       `json:"learnt,omitempty"` // from what, of pictures
 	Layers []traceLayer `json:"layers"`           // the last one first
 

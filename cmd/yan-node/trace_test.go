@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/yanmesh/yan/cmd/internal/dataset"
+	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/model/base"
@@ -159,12 +160,27 @@ func TestTraceIsOfTheMind(t *testing.T) {
 	}
 	logits = slices.Clone(logits)
 	kernel.SoftmaxInPlace(logits)
-	r := traceText(m, []string{"sea"}, append(text, 'S'))
-	if top := r.Layers[0]; math.Abs(top.Answers[0].Probability-float64(slices.Max(logits))) > 1e-5 || math.Abs(top.Right-float64(logits['S'])) > 1e-5 {
-		t.Errorf("the last layer thinks %+v and gives S %.4f, the mind %.4f", top.Answers, top.Right, logits['S'])
+	r := traceText(m, l, text)
+	if top := r.Layers[0]; math.Abs(top.Answers[0].Probability-float64(slices.Max(logits))) > 1e-5 || math.Abs(float64(top.beliefs['S']-logits['S'])) > 1e-5 {
+		t.Errorf("the last layer thinks %+v and gives S %.4f, the mind %.4f", top.Answers, top.beliefs['S'], logits['S'])
 	}
 	if most := r.Layers[0].Most; !slices.ContainsFunc(most, func(s traceSection) bool { return s.Skill == "sea" }) {
 		t.Errorf("no section of the skill that is open is among %+v", most)
+	}
+}
+
+// A node that runs is asked about a text, of which it reads the end.
+func TestTraceIsAnswered(t *testing.T) {
+	d, err := device.Open(device.Options{Home: newHome(t), Model: base.Pocket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for text, input := range map[string]string{"": `"\n"`, "what is": `"\nwhat is"`, strings.Repeat("long ", 200) + "x": `"` + strings.Repeat("long ", 8)[1:] + `x"`} {
+		r := traced(d.Node, text).(*traceReport)
+		if r.Input != input || len(r.Layers) != 2 || len(r.Layers[0].Answers) != traceAnswers {
+			t.Errorf("%q: %q in %d layers", text, r.Input, len(r.Layers))
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (r Rule) global() bool { return r == Broadcast || r == Backward }
 type Config struct {
 	Model    model.Config `json:"model"`
 	Places   int          `json:"places"`   // P, events that an example consists of
-	Features int          `json:"features"` // F, numbers that an event has
+	Features int          `json:"features"` // F, numbers that an event has; 0 for text, whose events are bytes
 	Classes  int          `json:"classes"`  // K
 	Sum      bool         `json:"sum"`      // a layer's word is added to what those below it said: see the rule of that name
 }
@@ -60,11 +60,17 @@ const (
 
 // Check reports what is wrong with c.
 func (c Config) Check() error {
-	if c.Places < 1 || c.Places > maxPlaces || c.Features < 1 || c.Features > maxPlaces || c.Classes < 2 || c.Classes > maxClasses {
+	if c.Places < 1 || c.Places > maxPlaces || c.Features < 0 || c.Features > maxPlaces || c.Classes < 2 || c.Classes > maxClasses {
 		return fmt.Errorf("local: %d places of %d features, %d classes: out of range", c.Places, c.Features, c.Classes)
+	}
+	if c.Features == 0 && (c.Places != 1 || c.Classes != sense.Symbols) {
+		return fmt.Errorf("local: text has %d classes at one place, not %d at %d", sense.Symbols, c.Classes, c.Places)
 	}
 	return c.Model.Check()
 }
+
+// Texts is the shape for text: every event is an example, and its class is the byte behind it.
+func Texts(m model.Config) Config { return Config{Model: m, Places: 1, Classes: sense.Symbols} }
 
 // Pictures is the shape for pictures of so many patches, features and classes: a small model of four layers.
 func Pictures(patches, features, classes int) Config {
@@ -144,6 +150,24 @@ func fit(s []float32, n int) []float32 {
 	return s[:n]
 }
 
+// ReadText has the net of a text go on reading streams: each event is an example, those of the first stream first.
+func (n *Net) ReadText(streams []*model.State, in [][]sense.Event, r *Reading) {
+	n.forwardText(streams, in, r, func(layer int) { n.listen(r, layer) })
+}
+
+func (n *Net) forwardText(streams []*model.State, in [][]sense.Event, r *Reading, each func(layer int)) {
+	count := 0
+	for _, part := range in {
+		count += len(part)
+	}
+	if n.Config.Features != 0 || count == 0 {
+		panic("local: no text, or a net of something else")
+	}
+	r.prepare(n, count)
+	r.Tape.LastOnly, r.Tape.Each = true, each
+	n.Model.ForwardAll(streams, in, &r.Tape)
+}
+
 // Read has the net think of examples, x (N, P, F).
 func (n *Net) Read(x []float32, r *Reading) {
 	n.forward(x, r, func(layer int) { n.listen(r, layer) })
@@ -152,12 +176,20 @@ func (n *Net) Read(x []float32, r *Reading) {
 // forward takes examples through the layers and calls each when one is done.
 func (n *Net) forward(x []float32, r *Reading, each func(layer int)) {
 	c, d := n.Config, n.Config.Model.Width
-	count := len(x) / (c.Places * c.Features)
+	count := len(x) / max(c.Places*c.Features, 1)
 	if count == 0 || len(x) != count*c.Places*c.Features {
 		panic("local: examples of another size")
 	}
 	r.prepare(n, count)
+	for len(r.streams) < count {
+		r.streams = append(r.streams, n.Model.NewState())
+		r.events = append(r.events, make([]sense.Event, c.Places))
+	}
+	for _, s := range r.streams[:count] {
+		s.Reset()
+	}
 	rows := count * c.Places
+	r.embedded = fit(r.embedded, rows*d)
 	kernel.Gemm(r.ws, r.embedded, d, x, c.Features, 1, n.Encoder, d, 1, rows, d, c.Features, false)
 	places := n.Encoder[c.Features*d:]
 	for k := range count {
@@ -181,14 +213,6 @@ func (r *Reading) prepare(n *Net, count int) {
 		}
 	}
 	r.N = count
-	r.embedded = fit(r.embedded, count*c.Places*d)
-	for len(r.streams) < count {
-		r.streams = append(r.streams, n.Model.NewState())
-		r.events = append(r.events, make([]sense.Event, c.Places))
-	}
-	for _, s := range r.streams[:count] {
-		s.Reset()
-	}
 	for _, all := range []*[][]float32{&r.Beliefs, &r.States, &r.pooled, &r.inv, &r.scores} {
 		if len(*all) != c.Model.Layers {
 			*all = make([][]float32, c.Model.Layers)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
 )
 
 func shape() Config {
@@ -113,13 +114,7 @@ func TestBackwardReachesTheEncoder(t *testing.T) {
 	c := shape()
 	tr := stirred(t, Backward, c)
 	x, labels := examples(4, c, 2)
-	tr.labels, tr.learn = labels, make([]bool, len(labels))
-	tr.errs, tr.delta = fit(nil, len(labels)*c.Classes), fit(nil, len(labels)*c.Model.Width)
-	tr.net.forward(x, &tr.reading, func(i int) {
-		tr.net.listen(&tr.reading, i)
-		tr.err(i)
-	})
-	tr.backward(x)
+	tr.think(labels, func(each func(int)) { tr.net.forward(x, &tr.reading, each) }, func(dx []float32) { tr.encoder(x, dx) })
 	last := c.Model.Layers - 1
 	loss := func() (nats float64) {
 		var now Reading
@@ -333,6 +328,95 @@ func TestLocalRulesLearn(t *testing.T) {
 	}
 }
 
+// text is a cycle in which the byte behind an event depends on the two before it, and no read-out of one event can know.
+func text(n int) (in []sense.Event) {
+	const cycle = "abacabadbabcacbd"
+	for i := range n {
+		in = append(in, sense.Event{Byte: cycle[i%len(cycle)]})
+	}
+	return in
+}
+
+func trainText(t *testing.T, rule Rule) (*Trainer, float64) {
+	t.Helper()
+	m := tiny()
+	m.MixOut = false
+	tr, err := NewTrainer(Texts(m), TrainConfig{Rule: rule, Examples: 6400, Rate: 0.01, Seed: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := text(401)
+	states := []*model.State{tr.net.Model.NewState(), tr.net.Model.NewState()}
+	var nats float64
+	for at := 0; !tr.Done(); at = (at + 16) % 160 {
+		in := [][]sense.Event{all[at : at+16], all[at+203 : at+219]}
+		nats = tr.StepText(states, in, append(slices.Clone(all[at+1:at+17]), all[at+204:at+220]...))
+	}
+	return tr, nats
+}
+
+// Layers of a text learn by their own read-outs too, and what a net reads is what it was trained to.
+func TestTextIsLearntLocally(t *testing.T) {
+	nats := map[Rule]float64{}
+	for _, rule := range Rules {
+		var tr *Trainer
+		tr, nats[rule] = trainText(t, rule)
+		var r Reading
+		net := tr.Net()
+		all := text(65)
+		net.ReadText([]*model.State{net.Model.NewState()}, [][]sense.Event{all[:64]}, &r)
+		var mean float64
+		for p, e := range all[17:] {
+			mean -= math.Log(float64(r.Beliefs[2][(p+16)*sense.Symbols+int(e.Byte)])) / 48
+		}
+		if rule != Frozen && mean > 0.2 {
+			t.Errorf("%s: read again from the beginning, an event surprises by %.3f nats", rule, mean)
+		}
+	}
+	t.Log(nats)
+	for _, rule := range []Rule{Own, Sum, Broadcast, Backward} {
+		if nats[rule] > 0.1 || nats[rule] > nats[Frozen]/3 {
+			t.Errorf("%s: an event surprises by %.3f nats, where layers do not learn by %.3f", rule, nats[rule], nats[Frozen])
+		}
+	}
+}
+
+// The embedding of a byte learns from the first layer's error alone.
+func TestEmbeddingLearnsFromTheFirstLayer(t *testing.T) {
+	m := tiny()
+	tr := stirred(t, Own, Texts(m))
+	all := text(13)
+	in, next := [][]sense.Event{all[:12]}, all[1:]
+	given := func() *Reading {
+		r := new(Reading)
+		tr.net.ReadText([]*model.State{tr.net.Model.NewState()}, in, r)
+		return r
+	}
+	before := given()
+	h, after := slices.Clone(before.Tape.Layers[0].H), slices.Clone(before.Tape.Residual(0))
+	loss := func() (nats float64) { // what the branches heard is given
+		r := given()
+		out := r.Tape.Residual(0)
+		for i := range out {
+			out[i] = after[i] + r.Tape.Layers[0].H[i] - h[i]
+		}
+		tr.net.listen(r, 0)
+		for p, e := range next {
+			nats -= math.Log(float64(r.Beliefs[0][p*sense.Symbols+int(e.Byte)])) / float64(len(next))
+		}
+		return nats
+	}
+	labels := make([]int, len(next))
+	for i, e := range next {
+		labels[i] = int(e.Byte)
+	}
+	tr.think(labels, func(each func(int)) {
+		tr.net.forwardText([]*model.State{tr.net.Model.NewState()}, in, &tr.reading, each)
+	}, func(dx []float32) { tr.embedding(in, dx) })
+	g := tr.grad.Base.Embed.F32
+	agree(t, "embedding", slope(loss, tr.net.Model.Embed.F32, g, 0.01), float64(kernel.SumSquares(g)))
+}
+
 // The same seed trains the same net, to the bit.
 func TestTrainingIsDeterministic(t *testing.T) {
 	c := shape()
@@ -358,6 +442,7 @@ func TestTrainerRefuses(t *testing.T) {
 		"a known of 2": func(_ *Config, c *TrainConfig) { c.Known = 2 },
 		"one class":    func(s *Config, _ *TrainConfig) { s.Classes = 1 },
 		"no place":     func(s *Config, _ *TrainConfig) { s.Places = 0 },
+		"no features":  func(s *Config, _ *TrainConfig) { s.Features = 0 },
 		"no width":     func(s *Config, _ *TrainConfig) { s.Model.Width = 3 },
 	} {
 		s, c := shape(), ok

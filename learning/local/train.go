@@ -9,6 +9,7 @@ import (
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/sense"
 )
 
 // A TrainConfig says how a net is trained. Zero fields take the values in brackets.
@@ -142,6 +143,54 @@ func (t *Trainer) Draw(of int) []int {
 // Step learns from examples x (N, P, F) once, and returns how surprised the last layer's read-out was before, in nats an
 // example.
 func (t *Trainer) Step(x []float32, labels []int) (nats float64) {
+	return t.step(labels, func(each func(int)) { t.net.forward(x, &t.reading, each) }, func(dx []float32) { t.encoder(x, dx) })
+}
+
+// encoder adds what the encoder learns from the gradient by what enters the first layer.
+func (t *Trainer) encoder(x, dx []float32) {
+	c, d, rows := t.net.Config, t.net.Config.Model.Width, t.reading.N*t.net.Config.Places
+	kernel.Gemm(t.reading.ws, t.dheads.Encoder, d, x, 1, c.Features, dx, d, 1, c.Features, d, rows, true)
+	for q := range rows {
+		kernel.Add(t.dheads.Encoder[(c.Features+q%c.Places)*d:][:d], dx[q*d:(q+1)*d])
+	}
+}
+
+// StepText does the same for the next events of streams of text, which goes on in them; next is what came behind each
+// event, those of the first stream first.
+func (t *Trainer) StepText(streams []*model.State, in [][]sense.Event, next []sense.Event) (nats float64) {
+	labels := make([]int, len(next))
+	for i, e := range next {
+		labels[i] = int(e.Byte)
+	}
+	return t.step(labels, func(each func(int)) { t.net.forwardText(streams, in, &t.reading, each) }, func(dx []float32) { t.embedding(in, dx) })
+}
+
+// embedding adds what the embeddings of bytes learn from the gradient by what enters the first layer.
+func (t *Trainer) embedding(in [][]sense.Event, dx []float32) {
+	embed, d := t.grad.Base.Embed.F32, t.net.Config.Model.Width
+	for _, part := range in {
+		for _, e := range part {
+			kernel.Add(embed[int(e.Byte)*d:][:d], dx[:d])
+			dx = dx[d:]
+		}
+	}
+}
+
+// step learns once from what forward reads. entered is told the gradient by what enters the first layer.
+func (t *Trainer) step(labels []int, forward func(each func(int)), entered func(dx []float32)) (nats float64) {
+	nats = t.think(labels, forward, entered)
+	t.Work.Forward += t.net.Config.forward(t.reading.N, t.routes(nil))
+	t.Work.Backward += t.pass.work
+	t.pass.work = 0
+	t.Kept = max(t.Kept, t.reading.Tape.Kept())
+	t.move()
+	t.balance(t.reading.N * t.net.Config.Places)
+	t.Seen += int64(len(labels))
+	return nats / float64(len(labels))
+}
+
+// think reads, and computes the gradients. It returns the surprise in nats.
+func (t *Trainer) think(labels []int, forward func(each func(int)), entered func(dx []float32)) (nats float64) {
 	r, c := &t.reading, t.net.Config
 	t.labels = labels
 	t.errs, t.delta = fit(t.errs, len(labels)*c.Classes), fit(t.delta, len(labels)*c.Model.Width)
@@ -149,31 +198,30 @@ func (t *Trainer) Step(x []float32, labels []int) (nats float64) {
 		t.learn = make([]bool, len(labels))
 	}
 	t.learn = t.learn[:len(labels)]
-	t.net.forward(x, r, func(i int) {
+	local := func(i int) {
+		t.pass.layer(t.net.Model, &r.Tape, i, c.Places, t.delta, t.learn, t.grad)
+		if i == 0 && c.Features == 0 {
+			entered(t.delta) // which is the error of a byte's embedding, for it is on the residual stream too
+		}
+	}
+	forward(func(i int) {
 		t.net.listen(r, i)
 		t.count(i)
 		nats = t.err(i)
 		if t.cfg.Rule == Own || t.cfg.Rule == Sum {
-			t.pass.layer(t.net.Model, &r.Tape, i, c.Places, t.delta, t.learn, t.grad)
+			local(i)
 		}
 	})
 	// What the last read-out was wrong about stands in t.delta.
 	switch t.cfg.Rule {
 	case Broadcast:
 		for i := range c.Model.Layers {
-			t.pass.layer(t.net.Model, &r.Tape, i, c.Places, t.delta, t.learn, t.grad)
+			local(i)
 		}
 	case Backward:
-		t.backward(x)
+		entered(t.backward())
 	}
-	t.Work.Forward += c.forward(r.N, t.routes(nil))
-	t.Work.Backward += t.pass.work
-	t.pass.work = 0
-	t.Kept = max(t.Kept, r.Tape.Kept())
-	t.move()
-	t.balance(r.N * c.Places)
-	t.Seen += int64(len(labels))
-	return nats / float64(len(labels))
+	return nats
 }
 
 // err finds what layer i's read-out is wrong about, has the read-out learn it, and leaves the gradient of its loss by the
@@ -210,18 +258,13 @@ func (t *Trainer) err(i int) (nats float64) {
 	return nats
 }
 
-// backward takes the error of the last read-out through all layers.
-func (t *Trainer) backward(x []float32) {
+// backward takes the error of the last read-out through all layers and returns the gradient by what enters the first.
+func (t *Trainer) backward() (dx []float32) {
 	r, c := &t.reading, t.net.Config
 	d, rows := c.Model.Width, r.N*c.Places
 	t.dh = fit(t.dh, rows*d)
 	for q := range rows {
 		kernel.ScaleTo(t.dh[q*d:(q+1)*d], 1/float32(c.Places), t.delta[q/c.Places*d:][:d])
-	}
-	dx := t.global.Below(t.net.Model, &r.Tape, t.dh[:rows*d], t.grad)
-	kernel.Gemm(r.ws, t.dheads.Encoder, d, x, 1, c.Features, dx, d, 1, c.Features, d, rows, true)
-	for q := range rows {
-		kernel.Add(t.dheads.Encoder[(c.Features+q%c.Places)*d:][:d], dx[q*d:(q+1)*d])
 	}
 	learnt := 0
 	for _, yes := range t.learn {
@@ -230,6 +273,7 @@ func (t *Trainer) backward(x []float32) {
 		}
 	}
 	t.Work.Backward += c.backward(learnt, t.routes(t.learn))
+	return t.global.Below(t.net.Model, &r.Tape, t.dh[:rows*d], t.grad)
 }
 
 // routes is how many sections were computed for those examples, all of them if learn is nil.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,8 @@ import (
 
 type localOptions struct {
 	data, test []string
+	text       string
+	bytes      int
 	rules      []string
 	validate   bool
 	epochs     float64
@@ -42,10 +45,16 @@ broadcast  every layer learns from the error of the read-out on top, as if it st
 backward   backpropagation
 frozen     the layers stay as they were drawn, and read-outs alone learn: the control
 
+With --text a language model learns in place of pictures, every layer with a read-out of the next byte, and the figures are bits
+a byte of the last tenth of the text.
+
 With --known, a layer does not learn from examples that its read-out gives more than that probability.
 With --validate the last tenth of what is to be learnt is asked about in place of the test pictures: to choose by.`,
 		Example: `  # MNIST's 10,000 training digits, the official test images
   yan-lab local
+
+  # a text, byte by byte
+  yan-lab local --text text:tinyshakespeare/input.txt
 
   # what the project draws, one seed
   yan-lab local --data shipped:strokes --test shipped:strokes --seeds 1 --json`,
@@ -56,6 +65,8 @@ With --validate the last tenth of what is to be learnt is asked about in place o
 	f.SortFlags = false
 	f.StringArrayVar(&o.data, "data", nil, "what to learn, as `images:IMG,LABELS`; may be repeated")
 	f.StringArrayVar(&o.test, "test", nil, "what to be asked about, as `images:IMG,LABELS`; may be repeated")
+	f.StringVar(&o.text, "text", "", "a text to learn in place of pictures, as `kind:path`")
+	f.IntVar(&o.bytes, "bytes", 600_000, "how many bytes of it to see; repeats count")
 	f.StringSliceVar(&o.rules, "rule", []string{"own", "sum", "broadcast", "backward", "frozen"}, "by what to learn")
 	f.BoolVar(&o.validate, "validate", false, "ask about the last tenth of what is to be learnt")
 	f.Float64Var(&o.epochs, "epochs", 8, "how often to see every picture")
@@ -72,9 +83,9 @@ With --validate the last tenth of what is to be learnt is asked about in place o
 // A localRow is what came of one rule.
 type localRow struct {
 	Rule   local.Rule `json:"rule"`
-	Right  spread     `json:"right"`  // share of the pictures asked about, by the last layer
-	Layers []spread   `json:"layers"` // by each layer's read-out
-	// Work is multiply-adds for each picture that was seen.
+	Score  spread     `json:"score"`  // of the last layer: the share that it is right about, or bits a byte
+	Layers []spread   `json:"layers"` // of each layer's read-out
+	// What learning cost, in multiply-adds for each example that was seen.
 	Forward  int64 `json:"forward_macs"`
 	Backward int64 `json:"backward_macs"`
 	Kept     int   `json:"kept_bytes"` // of activations, at a time
@@ -82,6 +93,7 @@ type localRow struct {
 
 type localReport struct {
 	Data       string     `json:"data"`
+	Metric     string     `json:"metric"` // accuracy or bits_per_byte
 	Learnt     int        `json:"learnt"`
 	Asked      int        `json:"asked"`
 	Parameters int        `json:"parameters"`
@@ -92,39 +104,38 @@ type localReport struct {
 	Rows       []localRow `json:"rules"`
 }
 
+// A localTask is what to learn by every rule.
+type localTask struct {
+	report localReport
+	shape  local.Config
+	see    int64 // examples, all epochs together
+	train  func(ctx context.Context, t *local.Trainer, seen func(int)) error
+	score  func(net *local.Net) []float64 // by layer
+}
+
 func localRules(cmd *cobra.Command, o localOptions) error {
-	if o.seeds < 1 || !(o.epochs > 0) || o.layers < 1 {
-		return ui.Usage("--seeds %d, --epochs %v, --layers %d: each must be above 0", o.seeds, o.epochs, o.layers)
+	if o.seeds < 1 || !(o.epochs > 0) || o.layers < 1 || o.bytes < 1 {
+		return ui.Usage("--seeds %d, --epochs %v, --layers %d, --bytes %d: each must be above 0", o.seeds, o.epochs, o.layers, o.bytes)
 	}
-	a, b, err := pictures(o.data, o.test)
+	open := localPictures
+	if o.text != "" {
+		open = localText
+	}
+	task, err := open(o)
 	if err != nil {
 		return err
 	}
-	note := a.Note + "; asked about " + b.Note
-	train, err := encode(a)
-	if err != nil {
-		return err
-	}
-	asked := train
-	if cut := len(a.Items) * 9 / 10; o.validate {
-		note = a.Note + "; asked about its last tenth"
-		train, asked = train.span(0, cut), train.span(cut, len(a.Items))
-	} else if asked, err = encode(b); err != nil {
-		return err
-	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "data:", note)
-	eye := sense.NewPicture(a.Shape[0], a.Shape[1])
-	shape := local.Pictures(eye.Patches(), eye.Width(), len(a.Classes))
-	shape.Model.Layers = o.layers
-	r := localReport{Data: note, Learnt: len(train.labels), Asked: len(asked.labels), Layers: o.layers, Epochs: o.epochs, Known: o.known, Seeds: o.seeds}
-	p := ui.NewProgress(cmd.ErrOrStderr(), "training", int64(len(o.rules)*o.seeds)*int64(o.epochs*float64(len(train.labels))), "pictures")
+	r := &task.report
+	r.Layers, r.Epochs, r.Known, r.Seeds = task.shape.Model.Layers, float64(task.see)/float64(r.Learnt), o.known, o.seeds
+	fmt.Fprintln(cmd.ErrOrStderr(), "data:", r.Data)
+	p := ui.NewProgress(cmd.ErrOrStderr(), "training", int64(len(o.rules)*o.seeds)*task.see, "examples")
 	defer p.Done()
 	for _, rule := range o.rules {
 		var runs []*localRun
 		for i := range o.seeds {
-			cfg := local.TrainConfig{Rule: local.Rule(rule), Batch: o.batch, Rate: o.rate, Known: o.known, Seed: o.seed + uint64(i)}
-			cfg.Examples = int64(o.epochs * float64(len(train.labels)))
-			run, err := trainLocal(cmd.Context(), shape, cfg, train, asked, p)
+			run, err := task.run(cmd.Context(), local.TrainConfig{
+				Rule: local.Rule(rule), Examples: task.see, Batch: o.batch, Rate: o.rate, Known: o.known, Seed: o.seed + uint64(i),
+			}, func(n int) { p.Add(int64(n)) })
 			if err != nil {
 				return err
 			}
@@ -140,38 +151,68 @@ func localRules(cmd *cobra.Command, o localOptions) error {
 	return r.print(cmd.OutOrStdout())
 }
 
+// localPictures is the task of learning pictures.
+func localPictures(o localOptions) (*localTask, error) {
+	a, b, err := pictures(o.data, o.test)
+	if err != nil {
+		return nil, err
+	}
+	train, err := encode(a)
+	if err != nil {
+		return nil, err
+	}
+	asked, note := train, a.Note+"; asked about its last tenth"
+	if cut := len(a.Items) * 9 / 10; o.validate {
+		train, asked = train.span(0, cut), train.span(cut, len(a.Items))
+	} else if asked, err = encode(b); err != nil {
+		return nil, err
+	} else {
+		note = a.Note + "; asked about " + b.Note
+	}
+	eye := sense.NewPicture(a.Shape[0], a.Shape[1])
+	t := &localTask{
+		report: localReport{Data: note, Metric: "accuracy", Learnt: len(train.labels), Asked: len(asked.labels)},
+		shape:  local.Pictures(eye.Patches(), eye.Width(), len(a.Classes)),
+		see:    int64(o.epochs * float64(len(train.labels))),
+		score:  func(net *local.Net) []float64 { return rightByLayer(net, asked) },
+	}
+	t.shape.Model.Layers = o.layers
+	t.train = func(ctx context.Context, t *local.Trainer, seen func(int)) error {
+		var x []float32
+		var labels []int
+		for !t.Done() && ctx.Err() == nil {
+			x, labels = x[:0], labels[:0]
+			for _, at := range t.Draw(len(train.labels)) {
+				x, labels = append(x, train.row(at)...), append(labels, train.of[at].Label)
+			}
+			t.Step(x, labels)
+			seen(len(labels))
+		}
+		return context.Cause(ctx)
+	}
+	return t, nil
+}
+
+// run trains a net by one rule and measures it.
+func (t *localTask) run(ctx context.Context, cfg local.TrainConfig, seen func(int)) (*localRun, error) {
+	trainer, err := local.NewTrainer(t.shape, cfg)
+	if err != nil {
+		return nil, ui.Usage("%w", err)
+	}
+	if err := t.train(ctx, trainer, seen); err != nil {
+		return nil, err
+	}
+	net := trainer.Net()
+	return &localRun{t.score(net), trainer.Work, trainer.Seen, trainer.Kept, net.Model.Parameters() + len(net.Heads)}, nil
+}
+
 // A localRun is one seed of a rule.
 type localRun struct {
-	right      []float64 // by layer
+	score      []float64 // by layer
 	work       local.Work
 	seen       int64
 	kept       int
 	parameters int
-}
-
-// trainLocal trains a net and asks it.
-func trainLocal(ctx context.Context, shape local.Config, cfg local.TrainConfig, train, asked *samples, p *ui.Progress) (*localRun, error) {
-	t, err := local.NewTrainer(shape, cfg)
-	if err != nil {
-		return nil, ui.Usage("%w", err)
-	}
-	var x []float32
-	var labels []int
-	for !t.Done() {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		x, labels = x[:0], labels[:0]
-		for _, at := range t.Draw(len(train.labels)) {
-			x, labels = append(x, train.row(at)...), append(labels, train.of[at].Label)
-		}
-		t.Step(x, labels)
-		p.Add(int64(len(labels)))
-	}
-	net := t.Net()
-	run := &localRun{work: t.Work, seen: t.Seen, kept: t.Kept, parameters: net.Model.Parameters() + len(net.Heads)}
-	run.right = rightByLayer(net, asked)
-	return run, nil
 }
 
 // rightByLayer is the share of samples that each layer's read-out is right about.
@@ -197,14 +238,14 @@ func rightByLayer(net *local.Net, s *samples) []float64 {
 
 func localSummary(rule local.Rule, runs []*localRun) localRow {
 	row := localRow{Rule: rule, Kept: runs[0].kept}
-	for i := range runs[0].right {
+	for i := range runs[0].score {
 		var v []float64
 		for _, r := range runs {
-			v = append(v, r.right[i])
+			v = append(v, r.score[i])
 		}
 		row.Layers = append(row.Layers, over(v))
 	}
-	row.Right = row.Layers[len(row.Layers)-1]
+	row.Score = row.Layers[len(row.Layers)-1]
 	for _, r := range runs {
 		row.Forward += r.work.Forward / r.seen / int64(len(runs))
 		row.Backward += r.work.Backward / r.seen / int64(len(runs))
@@ -213,9 +254,15 @@ func localSummary(rule local.Rule, runs []*localRun) localRow {
 }
 
 func (r localReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s pictures learnt %v times, %s asked about; %s parameters in %d layers; %d seeds: mean (least to greatest)\n\n",
-		ui.Count(int64(r.Learnt)), r.Epochs, ui.Count(int64(r.Asked)), ui.Count(int64(r.Parameters)), r.Layers, r.Seeds)
-	t := ui.NewTable("rule", "right", "by layer, from below", "forward", "backward", "of backpropagation", "activations kept")
+	what, good := "pictures", "right"
+	score, short := percent, func(s spread) string { return fmt.Sprintf("%.1f", 100*s.Mean) }
+	if r.Metric != "accuracy" {
+		what, good = "bytes", "bits a byte"
+		score, short = spread.plain, func(s spread) string { return fmt.Sprintf("%.3f", s.Mean) }
+	}
+	fmt.Fprintf(w, "%s %s learnt %.3g times, %s asked about; %s parameters in %d layers; %d seeds: mean (least to greatest)\n\n",
+		ui.Count(int64(r.Learnt)), what, r.Epochs, ui.Count(int64(r.Asked)), ui.Count(int64(r.Parameters)), r.Layers, r.Seeds)
+	t := ui.NewTable("rule", good, "by layer, from below", "forward", "backward", "of backpropagation", "activations kept")
 	full := 0.0
 	for _, row := range r.Rows {
 		if row.Rule == local.Backward {
@@ -223,14 +270,15 @@ func (r localReport) print(w io.Writer) error {
 		}
 	}
 	for _, row := range r.Rows {
-		share, layers := "–", ""
+		share := "–"
+		var layers []string
 		if full > 0 {
 			share = fmt.Sprintf("%.1f %%", 100*float64(row.Forward+row.Backward)/full)
 		}
 		for _, s := range row.Layers {
-			layers += fmt.Sprintf("%.1f ", 100*s.Mean)
+			layers = append(layers, short(s))
 		}
-		t.Row(row.Rule, percent(row.Right), layers, ui.Count(row.Forward), ui.Count(row.Backward), share, ui.Bytes(int64(row.Kept)))
+		t.Row(row.Rule, score(row.Score), strings.Join(layers, " "), ui.Count(row.Forward), ui.Count(row.Backward), share, ui.Bytes(int64(row.Kept)))
 	}
 	return t.Fprint(w)
 }

@@ -155,6 +155,22 @@ func TestNoGradientCrossesLayers(t *testing.T) {
 	}
 }
 
+// Where read-outs add up, a layer that has nothing to say is of the opinion of the one below it.
+func TestReadOutsAddUp(t *testing.T) {
+	c := shape()
+	x, _ := examples(3, c, 4)
+	for _, sum := range []bool{true, false} {
+		tr := stirred(t, Own, c)
+		tr.net.Config.Sum = sum
+		clear(tr.net.readout(tr.net.Readouts, 1))
+		var r Reading
+		tr.net.Read(x, &r)
+		if slices.Equal(r.Beliefs[1], r.Beliefs[0]) != sum {
+			t.Errorf("adding up %v: the first layer believes %.3f, the second %.3f", sum, r.Beliefs[0], r.Beliefs[1])
+		}
+	}
+}
+
 // What no error reaches does not move.
 func TestLayerLearnsAlone(t *testing.T) {
 	c := shape()

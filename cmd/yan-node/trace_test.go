@@ -197,6 +197,7 @@ func TestTraceRefuses(t *testing.T) {
 		"trace --data " + text + " --item -1":      {ui.BadUsage, "has 3 bytes"},
 		"trace --data " + pics + " --item 20":      {ui.BadUsage, "has 20 pictures: write 0 to 19"},
 		"trace --data " + text + " --learn x:y":    {ui.BadUsage, "goes with pictures"},
+		"trace --data " + one + " --item 1":        {ui.Failed, "no 1 to learn from: name more"},
 		"trace --data " + small:                    {ui.Failed, "too small"},
 		"trace --data " + pics + " --learn " + one: {ui.BadUsage, "do not go together"},
 		"trace --data images:nowhere,nothing":      {ui.Failed, "nowhere"},

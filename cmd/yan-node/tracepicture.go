@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -122,6 +123,11 @@ func learntPictures(cmd *cobra.Command, home string, set *dataset.Set) (*local.N
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s is damaged: the pictures are learnt again\n", file)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("trace: %w", err)
+	}
+	for k, name := range set.Classes {
+		if !slices.ContainsFunc(set.Items, func(e dataset.Example) bool { return e.Label == k }) {
+			return nil, nil, fmt.Errorf("trace: %s: there is no %s to learn from: name more pictures with --learn", set.Arg, name)
+		}
 	}
 	p := ui.NewProgress(cmd.ErrOrStderr(), "learning pictures", cfg.Examples, "pictures")
 	defer p.Done()

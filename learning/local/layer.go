@@ -13,13 +13,15 @@ type pass struct {
 	ws             *kernel.Workspace
 	dh             []float32 // (rows, D)
 	du, dv, df, de []float32
-	gather, said   []float32
+	gather, mixed  []float32
+	act, hid       []float32
 	dhid, dact     []float32
 	gate, dg       []float32
 	some           []float32 // (examples, m) what a section's neurons came to in each example
 	errs           []float32 // (examples, D) the errors of those examples
 	dgate, dz, dq  []float32
-	routes, starts []int32 // of a section: those that learn, and where each example's begin
+	routes         []int32 // of a section: those that learn
+	starts         []int   // where those of each example begin, and where the last ones end
 	work           int64   // multiply-adds of products
 }
 
@@ -73,9 +75,9 @@ func (p *pass) mixer(m *model.Model, t *model.Tape, i, from, to int, g *gradient
 	dm := rows(p.dh)
 	if c.MixOut {
 		p.gemm(gl.Out.F32, d, rows(lt.Mixed), 1, d, dm, d, 1, d, d, n, true)
-		p.said = fit(p.said, n*d)
-		p.gemm(p.said, d, dm, d, 1, m.Layers[i].Out.F32, 1, d, n, d, d, false)
-		dm = p.said[:n*d]
+		p.mixed = fit(p.mixed, n*d)
+		p.gemm(p.mixed, d, dm, d, 1, m.Layers[i].Out.F32, 1, d, n, d, d, false)
+		dm = p.mixed[:n*d]
 	}
 	for _, b := range []*[]float32{&p.du, &p.dv, &p.df, &p.de} {
 		*b = fit(*b, n*d)
@@ -105,41 +107,12 @@ func (p *pass) sections(m *model.Model, t *model.Tape, i, places int, learn []bo
 
 // section adds the gradient of one section and leaves in p.dgate how the loss moves with its gates.
 func (p *pass) section(m *model.Model, t *model.Tape, i, s, places int, learn []bool, g *gradient.Grad) {
-	c, lt := m.Config, &t.Layers[i]
-	rt, d, neurons := &lt.Base, c.Width, c.Neurons
-	from, most := int(rt.Start[s]), int(rt.Start[s+1]-rt.Start[s])
-	p.gather, p.said, p.gate = fit(p.gather, most*d), fit(p.said, most*3*neurons), fit(p.gate, most)
-	p.some, p.errs, p.dg = fit(p.some, most*neurons), fit(p.errs, most*d), fit(p.dg, most)
-	act, hid := p.said[:most*2*neurons], p.said[most*2*neurons:]
-
-	// The events that learn, example by example, as they come.
-	routes, starts := p.routes[:0], p.starts[:0]
-	last := int32(-1)
-	for k := range int32(most) {
-		at := int32(from) + k
-		event := rt.Tok[at]
-		example := event / int32(places)
-		if !learn[example] {
-			continue
-		}
-		q := len(routes)
-		if example != last {
-			last = example
-			copy(p.errs[len(starts)*d:][:d], p.dh[int(event)*d:][:d])
-			starts = append(starts, int32(q))
-		}
-		copy(p.gather[q*d:][:d], lt.Y[int(event)*d:][:d])
-		copy(act[q*2*neurons:], rt.Act[int(at)*2*neurons:][:2*neurons])
-		copy(hid[q*neurons:], rt.Hid[int(at)*neurons:][:neurons])
-		p.gate[q] = rt.Gate[rt.Ref[at]]
-		routes = append(routes, rt.Ref[at])
-	}
-	p.routes, p.starts = routes, starts
-	rows, examples := len(routes), len(starts)
+	c := m.Config
+	d, neurons, size := c.Width, c.Neurons, c.SectionSize()
+	rows, examples := p.collect(c, &t.Layers[i], s, places, learn)
 	if rows == 0 {
 		return
 	}
-	size := c.SectionSize()
 	w2 := m.Layers[i].Sections.F32[s*size+2*neurons*d : (s+1)*size]
 	dw := g.Base.Layers[i].Sections.F32[s*size : (s+1)*size]
 	if !g.Touched[i][s] {
@@ -148,30 +121,58 @@ func (p *pass) section(m *model.Model, t *model.Tape, i, s, places int, learn []
 	}
 	p.dhid, p.dact = fit(p.dhid, rows*neurons), fit(p.dact, rows*2*neurons)
 	p.gemm(p.some, neurons, p.errs, d, 1, w2, 1, d, examples, neurons, d, false)
-	end := func(e int) int {
-		if e+1 < examples {
-			return int(starts[e+1])
-		}
-		return rows
-	}
 	for e := range examples {
-		for q := int(starts[e]); q < end(e); q++ {
+		for q := p.starts[e]; q < p.starts[e+1]; q++ {
 			copy(p.dhid[q*neurons:], p.some[e*neurons:(e+1)*neurons])
 		}
 	}
-	kernel.SwiGLUBack(p.dact, p.dg, p.dhid, act[:rows*2*neurons], hid[:rows*neurons], p.gate[:rows], neurons)
-	for q, k := range routes {
+	kernel.SwiGLUBack(p.dact, p.dg, p.dhid, p.act[:rows*2*neurons], p.hid[:rows*neurons], p.gate[:rows], neurons)
+	for q, k := range p.routes {
 		p.dgate[k] = p.dg[q]
 	}
 	for e := range examples { // dhid holds the gated hidden values now
 		sum := p.some[e*neurons : (e+1)*neurons]
 		clear(sum)
-		for q := int(starts[e]); q < end(e); q++ {
+		for q := p.starts[e]; q < p.starts[e+1]; q++ {
 			kernel.Add(sum, p.dhid[q*neurons:(q+1)*neurons])
 		}
 	}
 	p.gemm(dw[2*neurons*d:], d, p.some, 1, neurons, p.errs, d, 1, neurons, d, examples, true)
 	p.gemm(dw[:2*neurons*d], d, p.dact, 1, 2*neurons, p.gather, d, 1, 2*neurons, d, rows, true)
+}
+
+// collect brings together what section s computed for the events that learn, example by example, as they come: their
+// inputs in p.gather, what became of them in p.act, p.hid and p.gate, and the errors of the examples in p.errs. It returns
+// how many events and examples those are.
+func (p *pass) collect(c model.Config, lt *model.LayerTape, s, places int, learn []bool) (rows, examples int) {
+	rt, d, neurons := &lt.Base, c.Width, c.Neurons
+	from, to := int(rt.Start[s]), int(rt.Start[s+1])
+	most := to - from
+	p.gather, p.errs, p.some = fit(p.gather, most*d), fit(p.errs, most*d), fit(p.some, most*neurons)
+	p.act, p.hid = fit(p.act, most*2*neurons), fit(p.hid, most*neurons)
+	p.gate, p.dg = fit(p.gate, most), fit(p.dg, most)
+	p.routes, p.starts = p.routes[:0], p.starts[:0]
+	last := -1
+	for at := from; at < to; at++ {
+		event := int(rt.Tok[at])
+		if !learn[event/places] {
+			continue
+		}
+		if event/places != last {
+			last = event / places
+			copy(p.errs[examples*d:][:d], p.dh[event*d:][:d])
+			p.starts = append(p.starts, rows)
+			examples++
+		}
+		copy(p.gather[rows*d:][:d], lt.Y[event*d:][:d])
+		copy(p.act[rows*2*neurons:][:2*neurons], rt.Act[at*2*neurons:])
+		copy(p.hid[rows*neurons:][:neurons], rt.Hid[at*neurons:])
+		p.gate[rows] = rt.Gate[rt.Ref[at]]
+		p.routes = append(p.routes, rt.Ref[at])
+		rows++
+	}
+	p.starts = append(p.starts, rows)
+	return rows, examples
 }
 
 // keys adds the gradient of keys and queries: g_s = [z_s − α·τ]₊ with z_s = ⟨k_s, W_q·n⟩/√r, and τ's derivative is shared

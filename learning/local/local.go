@@ -112,7 +112,7 @@ func (n *Net) Init(r *rand.Rand) {
 	for i := range n.Encoder {
 		std := 0.5
 		if i < n.Config.Features*d {
-			std = 1.5 / math.Sqrt(float64(n.Config.Features)) * 2 // features are shares, most of them small
+			std = 3 / math.Sqrt(float64(n.Config.Features)) // features are shares, most of them small
 		}
 		n.Encoder[i] = float32(r.NormFloat64() * std)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,6 +117,14 @@ type localTask struct {
 func localRules(cmd *cobra.Command, o localOptions) error {
 	if o.seeds < 1 || !(o.epochs > 0) || o.layers < 1 || o.bytes < 1 {
 		return ui.Usage("--seeds %d, --epochs %v, --layers %d, --bytes %d: each must be above 0", o.seeds, o.epochs, o.layers, o.bytes)
+	}
+	if !(o.known >= 0 && o.known <= 1) || !(o.rate > 0) || o.batch < 1 {
+		return ui.Usage("--known %v, --rate %v, --batch %d: a probability, a rate above 0, a picture at least", o.known, o.rate, o.batch)
+	}
+	for _, rule := range o.rules {
+		if !slices.Contains(local.Rules, local.Rule(rule)) {
+			return ui.Usage("--rule %q: one of %q", rule, local.Rules)
+		}
 	}
 	open := localPictures
 	if o.text != "" {

@@ -8,11 +8,12 @@ import (
 // An Aside is a thought beside the owner's stream: it knows what the learner knows, the fast layer too, and learns
 // nothing. It is good until the learner's next event.
 type Aside struct {
-	model *model.Model
-	state *model.State
-	fast  *fast
-	cue   cue
-	heed  heed
+	model  *model.Model
+	state  *model.State
+	reader *Reader // in their place, where skills are opened by likelihood
+	fast   *fast
+	cue    cue
+	heed   heed
 
 	begun  bool
 	said   opinion
@@ -22,10 +23,19 @@ type Aside struct {
 }
 
 // Aside begins a stream of its own: nothing was said yet.
-func (l *Learner) Aside() *Aside { return l.AsideOf(l.model) }
+func (l *Learner) Aside() *Aside { return l.aloneOf(l.model) }
 
-// AsideOf is Aside with the weights of another mind on the same base, as Settled returns.
+// AsideOf is Aside with another mind on the same base, as Settled returns. The stream need not be the owner's, so its skills
+// are opened by likelihood, as a [Reader] does.
 func (l *Learner) AsideOf(m *model.Model) *Aside {
+	a := l.aloneOf(m)
+	if len(m.Banks) > 0 && !l.cfg.Gate.Alone {
+		a.reader = NewReader(m)
+	}
+	return a
+}
+
+func (l *Learner) aloneOf(m *model.Model) *Aside {
 	return &Aside{model: m, state: m.NewState(), fast: l.fast, heed: firstHeed}
 }
 
@@ -48,7 +58,7 @@ func (a *Aside) Step(e sense.Event) []float32 {
 		a.mixer.mix(a.fast, a.own[:], &a.said, 1)
 		a.heed.saw(alone-surprise(a.mixer.mixed[:], e), 1)
 	}
-	logits := a.model.Step(a.state, e)
+	logits := a.think(e)
 	if a.fast != nil {
 		a.begun = true
 		copy(a.own[:], logits)
@@ -61,10 +71,20 @@ func (a *Aside) Step(e sense.Event) []float32 {
 	return a.logits
 }
 
+func (a *Aside) think(e sense.Event) []float32 {
+	if a.reader != nil {
+		return a.reader.Step(e)
+	}
+	return a.model.Step(a.state, e)
+}
+
 // Fork returns a copy that goes another way.
 func (a *Aside) Fork() *Aside {
 	c := *a
 	c.state, c.logits = a.state.Clone(), append([]float32(nil), a.logits...)
+	if a.reader != nil {
+		c.reader = a.reader.Fork()
+	}
 	return &c
 }
 

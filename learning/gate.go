@@ -22,6 +22,8 @@ type GateConfig struct {
 	// Way is how far the evidence has to come, as a share of the way from the middle of the background to
 	// the middle of the bank's own context, before the bank opens at all [0.33].
 	Way float64
+	// Alone leaves it to the gates in other streams too; otherwise skills open by likelihood there (see Reader).
+	Alone bool
 	// Cache, where it is not nil, remembers what was solved.
 	Cache *GateCache `json:"-"`
 }

@@ -52,9 +52,14 @@ Trained bases are kept in a folder. Without the data folder all is smaller, and 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return forgetting(cmd, o) },
 	}
+	o.flags(c, "far", "near", "ten")
+	return c
+}
+
+func (o *forgettingOptions) flags(c *cobra.Command, courses ...string) {
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringSliceVar(&o.courses, "course", []string{"far", "near", "ten"}, "which courses: far, near, ten")
+	f.StringSliceVar(&o.courses, "course", courses, "which courses: far, near, ten")
 	f.StringSliceVar(&o.modes, "mode", []string{"contiguous", "interleaved"}, "how contexts come: contiguous, interleaved")
 	f.StringSliceVar(&o.methods, "method", nil, "only the methods whose name contains one of these")
 	f.StringVar(&o.shape, "config", "small", "shape of the base: small, slim or pocket")
@@ -64,7 +69,6 @@ Trained bases are kept in a folder. Without the data folder all is smaller, and 
 	f.IntVar(&o.seeds, "seeds", 3, "how many bases and learners to measure")
 	f.Uint64Var(&o.seed, "seed", 1, "the first seed")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
-	return c
 }
 
 // shapes are the bases that can be asked for. slim is between the two: narrow as pocket, and with banks in two layers as
@@ -158,6 +162,11 @@ func forgetting(cmd *cobra.Command, o forgettingOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	return o.run(cmd, baselines, schoolings)
+}
+
+// run has every base learn every course in every mode, and prints a table of each.
+func (o *forgettingOptions) run(cmd *cobra.Command, baselines []baseline, schoolings []schooling) error {
 	list, err := courses(sizes{o.learn, o.learn / 6, o.learn / 3})
 	if err != nil {
 		return err
@@ -184,8 +193,8 @@ func forgetting(cmd *cobra.Command, o forgettingOptions) error {
 		}
 		rates := map[string]float64{}
 		for _, mode := range o.modes {
-			e := newExperiment(&c, mode, bases, o, cmd.ErrOrStderr())
-			e.rates = rates
+			e := newExperiment(&c, mode, bases, *o, cmd.ErrOrStderr())
+			e.rates, e.baselines, e.schoolings = rates, baselines, schoolings
 			t, err := e.run(cmd.Context())
 			if err != nil {
 				return err
@@ -241,6 +250,9 @@ type experiment struct {
 	o      forgettingOptions
 	stderr io.Writer
 	rates  map[string]float64 // that were chosen
+
+	baselines  []baseline // full fine-tuning first
+	schoolings []schooling
 
 	names        []string
 	learn        []*stream // one after the other
@@ -359,7 +371,7 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 	}
 	t.Lesson, t.Old = over(lessons), over(old)
 
-	p := ui.NewProgress(e.stderr, e.c.name+", "+e.mode, int64((len(baselines)+len(schoolings))*len(e.bases)), "runs")
+	p := ui.NewProgress(e.stderr, e.c.name+", "+e.mode, int64((len(e.baselines)+len(e.schoolings))*len(e.bases)), "runs")
 	defer p.Done()
 	joined := &stream{}
 	for _, s := range e.learn {
@@ -388,7 +400,7 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	for _, b := range baselines {
+	for _, b := range e.baselines {
 		if b.name != baselines[0].name && !e.wanted(b.name) {
 			continue
 		}
@@ -415,8 +427,8 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 		}
 		note(b.name, rate, rs)
 	}
-	for i := range schoolings {
-		if err := e.teach(ctx, &t, &schoolings[i], joined, note, func() { p.Add(1) }, base, eachBase); err != nil {
+	for i := range e.schoolings {
+		if err := e.teach(ctx, &t, &e.schoolings[i], joined, note, func() { p.Add(1) }, base, eachBase); err != nil {
 			return t, err
 		}
 	}
@@ -427,7 +439,7 @@ func (e *experiment) run(ctx context.Context) (forgettingTable, error) {
 func (e *experiment) teach(ctx context.Context, t *forgettingTable, how *schooling, joined *stream, note func(string, float64, []forgettingOutcome), done func(), base []score, eachBase [][]float64) error {
 	var views []*view
 	for k := range how.views {
-		if e.wanted(how.views[k].name) && (e.mode == "interleaved" || !how.views[k].inTurn) {
+		if e.wanted(how.views[k].name) {
 			views = append(views, &how.views[k])
 		}
 	}
@@ -451,29 +463,24 @@ func (e *experiment) teach(ctx context.Context, t *forgettingTable, how *schooli
 			}
 			for j, v := range views {
 				if len(e.learn) > 1 {
-					reads, _, err := e.ask(p, v, joined)
+					q, err := p.question(v)
 					if err != nil {
 						return err
 					}
-					after[j] = append(after[j], e.lesson(reads, k))
+					after[j] = append(after[j], e.lesson(v.reads(q), k))
 				}
 			}
 		}
 		for j, v := range views {
-			reads, q, err := e.ask(p, v, joined)
+			q, err := p.question(v)
 			if err != nil {
 				return err
 			}
-			end, each := e.measure(reads)
+			end, each := e.measure(v.reads(q))
 			rs[j] = append(rs[j], e.outcome(base[i], end, each, after[j], eachBase[i]))
-			if v.opens == nil || e.mode != "interleaved" {
-				continue
+			if v.opens != nil && e.mode == "interleaved" {
+				openings[j] = append(openings[j], e.opening(v.opens(q, e.tests.text)))
 			}
-			open, err := v.opens(q, e.tests.text)
-			if err != nil {
-				return err
-			}
-			openings[j] = append(openings[j], e.opening(open))
 		}
 		done()
 	}
@@ -486,14 +493,15 @@ func (e *experiment) teach(ctx context.Context, t *forgettingTable, how *schooli
 	return nil
 }
 
-// ask makes a pupil predict, as a view has it.
-func (e *experiment) ask(p *pupil, v *view, learnt *stream) (predictor, *question, error) {
-	q, err := p.question(v, learnt, e.c.base[max(len(e.c.base)-len(learnt.text), 0):])
-	if err != nil {
-		return nil, nil, err
+// places are how far from an utterance's beginning a byte may be: reports tell these apart.
+var places = [...]int{0, 8, 16, 32, 64}
+
+func placeOf(n int) int {
+	k := 0
+	for k+1 < len(places) && n >= places[k+1] {
+		k++
 	}
-	reads, err := v.reads(q)
-	return reads, q, err
+	return k
 }
 
 // An opening is how far the right bank is open in an interleaved stream, by place in the utterance, and how far any is

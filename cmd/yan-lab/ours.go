@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"slices"
 
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
 )
@@ -13,46 +15,38 @@ import (
 // A schooling is a way in which a device of ours is taught.
 type schooling struct {
 	name   string
-	memory bool // nobody says what belongs to which lesson
-	said   bool // every utterance is ended as one that is meant: it may be rehearsed
+	memory bool                   // nobody says what belongs to which lesson
+	said   bool                   // every utterance is ended as one that is meant: it may be rehearsed
+	speed  float64                // times the rate that was chosen; 0 is 1
+	config func(*learning.Config) // what differs from a device that ships; may be nil
 	views  []view
 }
 
-// A view is how a device that was taught is asked: as it is, or with one bound switched off. Its skills are folded into
-// a device that differs in that.
+// A view is how a device that was taught is asked: as it ships, or with something switched off.
 type view struct {
-	name     string
-	gate     learning.GateConfig
-	averaged bool // with the mean of what a skill's weights were, in place of the last
-	inTurn   bool // asked in interleaved streams alone
-	reads    func(q *question) (predictor, error)
-	opens    func(q *question, text []byte) ([][]float64, error) // how far each bank is open before each byte; may be nil
+	name  string
+	gate  *learning.GateConfig // its skills are folded into a device whose gates are solved so
+	last  bool                 // with a skill's last weights, in place of their average
+	reads func(q *question) predictor
+	opens func(q *question, text []byte) [][]float64 // how far each bank is open before each byte; may be nil
 }
 
-// A question is what a view may look at: the base, what was learnt on it, and from what.
+// A question is what a view may look at.
 type question struct {
-	base   *model.Model
-	banks  []*model.Bank
-	learnt *stream
-	old    []byte // of the base's own text
+	base    *model.Model
+	settled *model.Model // with what was learnt
+	learner *learning.Learner
 }
 
+// schoolings are what the table of forgetting is about.
 var schoolings = []schooling{
 	{name: "named", views: []view{
-		{name: "ours", reads: gated, opens: gatesOpen},
-		{name: "ours, averaged", averaged: true, reads: gated},
-		{name: "ours, averaged, restarted", averaged: true, inTurn: true, reads: restarted(evidenceKind{}), opens: restartOpens(evidenceKind{})},
-		{name: "ours, averaged, restarted, all layers", averaged: true, inTurn: true, reads: restarted(evidenceKind{wide: true}), opens: restartOpens(evidenceKind{wide: true})},
-		{name: "ours, averaged, fresh lines", averaged: true, inTurn: true, reads: restarted(evidenceKind{fresh: true}), opens: restartOpens(evidenceKind{fresh: true})},
-		{name: "ours, averaged, fresh lines, all layers", averaged: true, inTurn: true, reads: restarted(evidenceKind{wide: true, fresh: true}), opens: restartOpens(evidenceKind{wide: true, fresh: true})},
-		{name: "ours, averaged, by likelihood", averaged: true, reads: byLikelihood, opens: likelihoodOpens},
-		{name: "– no gate", reads: forced},
-		{name: "– no firing budget", gate: learning.GateConfig{Firing: 1}, reads: gated},
-		{name: "– budget of 0.1 %", gate: learning.GateConfig{Firing: 0.001}, reads: gated},
-		{name: "– no home", gate: learning.GateConfig{Home: 1}, reads: gated},
+		{name: "ours", reads: byLikelihood, opens: likelihoodOpens},
+		{name: "ours, by gates alone", reads: gated, opens: gatesOpen},
 	}},
-	{name: "memory", memory: true, views: []view{{name: "ours, as memory", reads: gated}}},
-	{name: "said", said: true, views: []view{{name: "ours, rehearsed", reads: gated}}},
+	{name: "memory", memory: true, config: withFast, views: []view{
+		{name: "ours, nothing named, with the fast layer", reads: aside},
+	}},
 }
 
 // lessonSections is how large a skill is here, in sections a layer.
@@ -61,19 +55,51 @@ const lessonSections = 24
 // oursRates are what our rate is chosen from, as that of the baselines is.
 var oursRates = []float64{0.0005, 0.001, 0.002, 0.004}
 
-func gated(q *question) (predictor, error) { return predicts(q.base.WithBanks(q.banks...)), nil }
+// gated has skills open by their gates.
+func gated(q *question) predictor { return predicts(q.settled) }
+
+// byLikelihood has them open by likelihood.
+func byLikelihood(q *question) predictor {
+	return eventwise(func() func(sense.Event) []float32 { return learning.NewReader(q.settled).Step })
+}
+
+// aside is what the device expects of another stream, with its fast layer.
+func aside(q *question) predictor {
+	return eventwise(func() func(sense.Event) []float32 { return q.learner.AsideOf(q.settled).Step })
+}
+
+// forced has every skill open whatever the context is.
+func forced(q *question) predictor {
+	for _, b := range q.settled.Banks {
+		b.Gate.Force = true
+	}
+	return predicts(q.settled)
+}
+
+// eventwise reads a text with what takes in an event and returns the log-odds of the next.
+func eventwise(begin func() func(sense.Event) []float32) predictor {
+	return func(text []byte) []float64 {
+		nats := make([]float64, len(text))
+		step := begin()
+		var d [sense.Symbols]float32
+		in := sense.Text(text)
+		for i := range len(in) - 1 {
+			nats[i+1] = gradient.CrossEntropy(d[:], step(in[i]), in[i+1:i+2], 1)
+		}
+		return nats
+	}
+}
 
 // gatesOpen reads a text and notes how far each gate is open.
-func gatesOpen(q *question, text []byte) ([][]float64, error) {
-	m := q.base.WithBanks(q.banks...)
-	open := make([][]float64, len(q.banks))
+func gatesOpen(q *question, text []byte) [][]float64 {
+	open := make([][]float64, len(q.settled.Banks))
 	for k := range open {
 		open[k] = make([]float64, 1, len(text)+1) // before the first byte none is
 	}
 	t := model.Tape{Lean: true}
-	s := m.NewState()
+	s := q.settled.NewState()
 	for part := range slices.Chunk(sense.Text(text), 256) {
-		m.Forward(s, part, &t)
+		q.settled.Forward(s, part, &t)
 		for k := range open {
 			for _, v := range t.Open[k] {
 				open[k] = append(open[k], float64(v))
@@ -83,24 +109,32 @@ func gatesOpen(q *question, text []byte) ([][]float64, error) {
 	for k := range open {
 		open[k] = open[k][:len(text)]
 	}
-	return open, nil
+	return open
 }
 
-// forced has every skill open whatever the context is.
-func forced(q *question) (predictor, error) {
-	for _, b := range q.banks {
-		b.Gate.Force = true
+// likelihoodOpens reads a text and notes how far each skill is believed.
+func likelihoodOpens(q *question, text []byte) [][]float64 {
+	r := learning.NewReader(q.settled)
+	open := make([][]float64, len(q.settled.Banks))
+	for k := range open {
+		open[k] = make([]float64, len(text))
 	}
-	return gated(q)
+	for i, e := range sense.Text(text[:len(text)-1]) {
+		r.Step(e)
+		for k, w := range r.Believed()[1:] {
+			open[k][i+1] = w
+		}
+	}
+	return open
 }
 
 // A pupil is a device that is being taught.
 type pupil struct {
-	how   *schooling
-	base  *model.Model
-	names []string
-	l     *learning.Learner
-	means map[string]*average
+	how    *schooling
+	base   *model.Model
+	names  []string
+	config learning.Config
+	l      *learning.Learner
 }
 
 func newPupil(how *schooling, base *model.Model, names []string, rate float64, seed uint64) (*pupil, error) {
@@ -111,13 +145,19 @@ func newPupil(how *schooling, base *model.Model, names []string, rate float64, s
 	if how.memory {
 		c.MaxSkills = 1
 	}
+	if how.speed > 0 {
+		c.Rate *= how.speed
+	}
+	if how.config != nil {
+		how.config(&c)
+	}
 	l, err := learning.New(c, base)
-	return &pupil{how: how, base: base, names: names, l: l, means: map[string]*average{}}, err
+	return &pupil{how, base, names, c, l}, err
 }
 
 // learn has the pupil read a stream in order. The owner says when a lesson begins and when it ends.
 func (p *pupil) learn(ctx context.Context, s *stream) error {
-	const most = 512 // bytes between two looks at the weights
+	const most = 512 // bytes between two looks at whether to go on
 	at := 0
 	for at < len(s.text) {
 		if ctx.Err() != nil {
@@ -140,9 +180,6 @@ func (p *pupil) learn(ctx context.Context, s *stream) error {
 		if p.how.said {
 			p.l.Flush()
 		}
-		if k := p.l.Skill("", name); k != nil && !p.how.memory {
-			p.note(name)
-		}
 		at = end
 	}
 	if p.how.memory {
@@ -152,77 +189,58 @@ func (p *pupil) learn(ctx context.Context, s *stream) error {
 	return p.l.Focus("")
 }
 
-// An average of iterates in which later ones count more, without knowing how many will come: polynomial-decay averaging
-// with η = 3 (Shamir and Zhang 2013).
-type average struct {
-	n float64
-	w []float32
+// question is what a view is asked with.
+func (p *pupil) question(v *view) (*question, error) {
+	l, err := p.l, error(nil)
+	switch {
+	case v.gate != nil:
+		l, err = p.folded(*v.gate)
+	case v.last:
+		l, err = p.unaveraged()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &question{p.base, l.Settled(), l}, nil
 }
 
-func (a *average) add(w []float32) {
-	const eta = 3
-	if a.w == nil {
-		a.w = append(a.w, w...)
+// folded is a device that was given the pupil's skills, and solves gates in another way.
+func (p *pupil) folded(gate learning.GateConfig) (*learning.Learner, error) {
+	l, err := learning.New(learning.Config{Gate: gate, Recent: 1, Fast: -1}, p.base)
+	if err != nil {
+		return nil, err
 	}
-	a.n++
-	part := float32((eta + 1) / (a.n + eta))
-	for i, v := range w {
-		a.w[i] += part * (v - a.w[i])
-	}
-}
-
-// note adds a skill's weights to their mean.
-func (p *pupil) note(name string) {
-	for i, s := range p.l.Skills() {
-		if s.Name == name {
-			if p.means[name] == nil {
-				p.means[name] = &average{}
-			}
-			p.means[name].add(p.l.Model().Banks[i].Weights)
-		}
-	}
-}
-
-// banks is what the pupil learnt, as a view has it: with gates of its own, and the weights it asks for.
-func (p *pupil) banks(v *view) ([]*model.Bank, error) {
-	l := p.l
-	if v.gate != (learning.GateConfig{}) {
-		other, err := learning.New(learning.Config{Gate: v.gate, Recent: 1, Fast: -1}, p.base)
+	for _, s := range p.l.Skills() {
+		d, err := p.l.Export(s.Name)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range l.Skills() {
-			d, err := l.Export(s.Name)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := other.Fold("pupil", d); err != nil {
-				return nil, err
-			}
+		if _, err := l.Fold("pupil", d); err != nil {
+			return nil, err
 		}
-		l = other
 	}
-	var banks []*model.Bank
-	for i, b := range l.Settled().Banks {
-		if a := p.means[l.Skills()[i].Name]; v.averaged && a != nil {
-			b = b.Clone(p.base.Config)
-			copy(b.Weights, a.w)
-		}
-		banks = append(banks, b)
-	}
-	return banks, nil
+	return l, nil
 }
 
-// question is what a view is asked with.
-func (p *pupil) question(v *view, learnt *stream, old []byte) (*question, error) {
-	banks, err := p.banks(v)
-	return &question{p.base, banks, learnt, old}, err
+// unaveraged is the pupil itself, showing the last weights.
+func (p *pupil) unaveraged() (*learning.Learner, error) {
+	var b bytes.Buffer
+	if err := p.l.WriteSnapshot(&b); err != nil {
+		return nil, err
+	}
+	c := p.config
+	c.Last = true
+	l, err := learning.New(c, p.base)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.ReadSnapshot(b.Bytes())
 }
 
-// tuneOurs returns the rate at which a device of ours, averaged, predicts the validation part of the lessons best.
+// tuneOurs returns the rate at which a device of ours predicts the validation part of the lessons best.
 func tuneOurs(ctx context.Context, base *model.Model, learn, valid *stream, names []string) (best float64, err error) {
 	least := math.Inf(1)
-	v := &view{averaged: true, reads: gated}
+	v := &view{reads: byLikelihood}
 	for _, rate := range oursRates {
 		p, err := newPupil(&schoolings[0], base, names, rate, 0)
 		if err != nil {
@@ -231,15 +249,11 @@ func tuneOurs(ctx context.Context, base *model.Model, learn, valid *stream, name
 		if err := p.learn(ctx, learn); err != nil {
 			return 0, err
 		}
-		q, err := p.question(v, learn, nil)
+		q, err := p.question(v)
 		if err != nil {
 			return 0, err
 		}
-		reads, err := v.reads(q)
-		if err != nil {
-			return 0, err
-		}
-		if bits := mean(reads(valid.text), valid).lessons; bits < least {
+		if bits := mean(v.reads(q)(valid.text), valid).lessons; bits < least {
 			best, least = rate, bits
 		}
 	}

@@ -164,6 +164,13 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 		return nil, err
 	}
 	m.Init(rand.New(rand.NewPCG(c.Seed, 1)))
+	if shape.Demand != 0 {
+		var texts [][]byte
+		for _, s := range sources {
+			texts = append(texts, s.Text)
+		}
+		m.Demand = model.NewDemand(texts...)
+	}
 	t := &Trainer{cfg: c, sources: sources, model: m}
 	if t.optimizer, err = newOptimizer(c, m); err != nil {
 		return nil, err

@@ -283,6 +283,9 @@ func (m *Model) Write(w io.Writer, bf16 bool, notes map[string]string) error {
 			NamedTensor{Name: "background.samples", Shape: []int{n, m.Config.ContextSize()}, Data: m.Background.Samples, Int8: true},
 			NamedTensor{Name: "background.group", Shape: []int{n}, Data: group})
 	}
+	if m.Demand != nil {
+		ts = append(ts, m.Demand.tensor())
+	}
 	return WriteTensors(w, meta, ts)
 }
 
@@ -329,6 +332,9 @@ func Load(b []byte) (*Model, error) {
 			return nil, err
 		}
 		t.bind(w)
+	}
+	if m.Demand, err = readDemand(f); err != nil {
+		return nil, err
 	}
 	if f.Has("background.group") {
 		shape := f.Shape("background.group")

@@ -34,6 +34,10 @@ type Config struct {
 	// ContextLayer is the highest layer whose decay state tells banks which context this is. Banks
 	// have sections only in this layer and above, so that no bank can change what opens a bank.
 	ContextLayer int `json:"context_layer"`
+
+	// Demand is how far a standard deviation of the openness of the last two bytes lowers the floor of an event's gates, so that
+	// more sections are computed where prediction is hard (ζ of learning.md 6.2; see [Demand]). If zero, none.
+	Demand float32 `json:"demand,omitempty"`
 }
 
 // Small is the shape for experiments: about 0.7 million parameters.
@@ -81,6 +85,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("model: at most %d active of %d sections", c.MaxActive, c.Sections)
 	case !(c.Alpha >= 0 && c.Alpha <= 1):
 		return fmt.Errorf("model: alpha %v: must be 0 to 1", c.Alpha)
+	case !(c.Demand >= 0 && c.Demand <= 4):
+		return fmt.Errorf("model: demand %v: must be 0 to 4", c.Demand)
 	case c.ContextLayer < 0 || c.ContextLayer >= c.Layers:
 		return fmt.Errorf("model: context layer %d of %d layers", c.ContextLayer, c.Layers)
 	}

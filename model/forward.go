@@ -51,6 +51,7 @@ func (m *Model) Forward(s *State, in []sense.Event, t *Tape) {
 // begin lets a chunk of the stream of s into the first layer.
 func (t *Tape) begin(m *Model, s *State, in []sense.Event) {
 	t.In, t.First = in, s.Events == 0
+	t.need(m, s, in)
 	d := m.Config.Width
 	if t.Embedded != nil {
 		copy(t.Layers[0].H, t.Embedded[:len(in)*d])
@@ -226,7 +227,11 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 			z[k] = z[k]*scale + b
 		}
 		lt.Tau[p] = sparsemax(z)
-		rt.threshold(z, c.Alpha*lt.Tau[p], c.budget())
+		floor := c.Alpha * lt.Tau[p]
+		if c.Demand != 0 {
+			floor -= t.Need[p]
+		}
+		rt.threshold(z, floor, c.budget())
 		rt.Off[p+1] = int32(len(rt.Sec))
 	}
 	rt.group(t, n, c.Sections)

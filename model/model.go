@@ -21,6 +21,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/yanmesh/yan/model/kernel"
 	"github.com/yanmesh/yan/model/sense"
@@ -38,6 +39,9 @@ type Model struct {
 	Layers []Layer
 	Norm   []float32     // (D)
 	Head   kernel.Matrix // (256, D)
+
+	// Demand tells which events need more sections. It may be nil; then all need as many, whatever the Config says.
+	Demand *Demand
 
 	// Background tells banks what the base's own contexts look like. It may be nil.
 	Background *Background
@@ -165,7 +169,7 @@ func (m *Model) Thaw() *Model {
 	for i, t := range m.tensors {
 		t.Data.Read(c.tensors[i].Data.F32, 0)
 	}
-	c.Background = m.Background
+	c.Background, c.Demand = m.Background, m.Demand
 	return c
 }
 
@@ -234,7 +238,9 @@ func (m *Model) WithBanks(banks ...*Bank) *Model {
 // fingerprints compute the same function of the same input, up to the rounding of the kernels.
 func (m *Model) Fingerprint() [32]byte {
 	h := sha256.New()
-	fmt.Fprintf(h, "yan model v1\n%+v\n", m.Config)
+	shape, _ := strings.CutSuffix(fmt.Sprintf("%+v", m.Config), fmt.Sprintf(" Demand:%v}", m.Config.Demand))
+	fmt.Fprintf(h, "yan model v1\n%s}\n", shape)
+	m.demandPrint(h)
 	var numbers [1024]float32
 	var buf [4 * len(numbers)]byte
 	for _, t := range m.tensors {

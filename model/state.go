@@ -14,6 +14,7 @@ type State struct {
 
 	layers  []layerState
 	context []float32 // (ContextSize) evidence: a short average of the context features
+	last    []float32 // (1) the last byte, where gates look at it; else empty
 	data    []float32 // one piece behind all of the above
 	one     *Tape     // Step's buffers
 }
@@ -29,7 +30,7 @@ type layerState struct {
 func (m *Model) NewState() *State {
 	c := m.Config
 	per := 3*c.Width + c.Channels
-	s := &State{data: make([]float32, c.Layers*per+c.ContextSize()), layers: make([]layerState, c.Layers)}
+	s := &State{data: make([]float32, c.Layers*per+c.ContextSize()+c.lastSize()), layers: make([]layerState, c.Layers)}
 	s.view(c)
 	return s
 }
@@ -45,6 +46,15 @@ func (s *State) view(c Config) {
 		s.layers[i] = layerState{prev: take(c.Width), slope: take(c.Width), decay: take(c.Width), age: take(c.Channels)}
 	}
 	s.context = take(c.ContextSize())
+	s.last = take(c.lastSize())
+}
+
+// lastSize is how many numbers a stream keeps of its last byte.
+func (c Config) lastSize() int {
+	if c.Demand == 0 {
+		return 0
+	}
+	return 1
 }
 
 // Reset makes s the state of a stream that has not begun.
@@ -57,7 +67,7 @@ func (s *State) Reset() {
 func (s *State) Clone() *State {
 	c := &State{Events: s.Events, data: append([]float32(nil), s.data...), layers: make([]layerState, len(s.layers))}
 	width, channels := len(s.layers[0].prev), len(s.layers[0].age)
-	c.view(Config{Width: width, Channels: channels, ContextLayer: len(s.context)/width - 1})
+	c.view(Config{Width: width, Channels: channels, ContextLayer: len(s.context)/width - 1, Demand: float32(len(s.last))})
 	return c
 }
 

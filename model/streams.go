@@ -73,6 +73,7 @@ func (t *Tape) view(m *Model, whole *Tape, from, to int) {
 	t.Embedded = rows(whole.Embedded, c.Width)
 	t.branch = rows(whole.branch, c.Width)
 	t.Context = rows(whole.Context, c.ContextSize())
+	t.Need = rows(whole.Need, c.lastSize())
 	t.Open = t.Open[:0]
 	for _, open := range whole.Open {
 		t.Open = append(t.Open, open[from:to])

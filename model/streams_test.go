@@ -19,6 +19,10 @@ func TestForwardAllIsForwardOfEach(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Init(r)
+		if seed == 3 {
+			m.Config.Demand = 0.5
+			m.Demand = NewDemand([]byte("the byte before tells how open it is what comes after"))
+		}
 		b, err := NewBank(c, "skill", 5, 4)
 		if err != nil {
 			t.Fatal(err)

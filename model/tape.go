@@ -44,6 +44,8 @@ type Tape struct {
 
 	// Open is how far each bank's gate was open at each event. (banks, N)
 	Open [][]float32
+	// Need is what each event's demand lowers the floor of its gates by. (N), empty without demand
+	Need []float32
 	// Context is the evidence after each event. (N, ContextSize)
 	Context []float32
 
@@ -232,6 +234,7 @@ func (t *Tape) prepare(m *Model, n int) {
 	t.H, t.Final, t.branch = fit(t.H, nd), fit(t.Final, nd), fit(t.branch, nd)
 	t.FinalInv = fit(t.FinalInv, n)
 	t.Context = fit(t.Context, n*c.ContextSize())
+	t.Need = fit(t.Need, n*c.lastSize())
 	if len(t.Open) != len(m.Banks) {
 		t.Open = append(t.Open[:0], make([][]float32, len(m.Banks))...)
 	}

@@ -99,6 +99,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"ablate", "--course", "further"}, "--course further"},
 		{[]string{"forgetting", "--config", "huge"}, "--config huge"},
 		{[]string{"hardness", "--alpha", "2"}, "--alpha 2"},
+		{[]string{"hardness", "--demand", "9"}, "--demand 9"},
 		{[]string{"hardness", "--bytes", "10"}, "--bytes 10"},
 		{[]string{"forget"}, "forget"},
 	} {

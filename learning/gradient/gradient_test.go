@@ -36,6 +36,12 @@ func random(t *testing.T, c model.Config, seed uint64, n int) (*model.Model, []s
 	for i := range in {
 		in[i].Byte = byte(r.IntN(sense.Symbols))
 	}
+	if c.Demand != 0 {
+		m.Demand = &model.Demand{Open: make([]float32, sense.Symbols*sense.Symbols)}
+		for i := range m.Demand.Open {
+			m.Demand.Open[i] = float32(r.NormFloat64())
+		}
+	}
 	return m, in
 }
 
@@ -75,6 +81,7 @@ func TestBackwardAgainstFiniteDifferences(t *testing.T) {
 		"mix out":     func(c *model.Config) { c.MixOut = true },
 		"thresholds":  func(c *model.Config) { c.Alpha = 0 },
 		"sparsemax":   func(c *model.Config) { c.Alpha = 1 },
+		"demand":      func(c *model.Config) { c.Demand = 0.6 },
 	}
 	for name, vary := range variants {
 		t.Run(name, func(t *testing.T) {

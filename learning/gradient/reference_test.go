@@ -148,6 +148,13 @@ func loss64(m *model.Model, w map[*float32]float64, stream []sense.Event, from i
 				z[s] = z[s]/math.Sqrt(float64(c.KeyRank)) + at(l.Bias, s)
 			}
 			floor := float64(c.Alpha) * sparsemax(z)
+			if c.Demand != 0 {
+				before := 0
+				if t > 0 {
+					before = int(stream[t-1].Byte)
+				}
+				floor -= float64(c.Demand) * float64(m.Demand.Open[before<<8|int(stream[t].Byte)])
+			}
 			for s, v := range z {
 				if v > floor {
 					pool(h, y, l.Sections.F32, s, c.Neurons, v-floor)

@@ -251,6 +251,7 @@ func (t *Trainer) resize(sections int) {
 	}
 	before := t.remembered()
 	age := *t.optimizer.Age()
+	m.Demand = was.Demand
 	t.model = m
 	if t.optimizer, err = newOptimizer(t.cfg, m); err != nil {
 		panic("learning: an optimizer that was checked: " + err.Error())

@@ -2,6 +2,7 @@ package learning
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/yanmesh/yan/model"
@@ -58,5 +59,36 @@ func TestHardnessCountsWhatIsComputed(t *testing.T) {
 	told := 0
 	if MeasureHardness(m, text, func(done int) bool { told = done; return true }); told != 256 {
 		t.Errorf("stopped after %d bytes, asked to after the first 256", told)
+	}
+}
+
+// A base with a demand is trained with that of its texts, keeps it when it grows, and works harder where more is open.
+func TestDemandIsTrainedWith(t *testing.T) {
+	c := tiny()
+	c.Model.Demand = 0.4
+	tr := newTrainer(t, c, twoSources())
+	if tr.Model().Demand == nil {
+		t.Fatal("it has no demand")
+	}
+	want := tr.Model().Demand.Open
+	tr.resize(c.Model.Sections + 4)
+	if tr.Model().Demand == nil {
+		t.Fatal("grown, it has none any more")
+	}
+	for !tr.Done() {
+		tr.Step()
+	}
+	m, err := tr.Finish(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(m.Demand.Open, want) {
+		t.Error("what was trained with is not what is kept")
+	}
+	held := append(readings(3, 3000), recipes(3, 3000)...)
+	with := MeasureHardness(m, held, nil)
+	m.Demand = nil
+	if without := MeasureHardness(m, held, nil); with.Ratio < 1.2*without.Ratio {
+		t.Errorf("with its demand %+v, without %+v", with, without)
 	}
 }

@@ -49,6 +49,7 @@ type baseline struct {
 	parts  func(b *basis) []stretch // of the weights that move; nil moves all
 	rank   int                      // not 0: they move by products of two matrices of that rank
 	replay int                      // old bytes for each hundred new ones
+	twice  bool                     // every lesson is read a second time
 	rates  []float64                // to choose from
 }
 
@@ -65,6 +66,7 @@ type stretch struct{ from, to int }
 var baselines = []baseline{
 	{name: "full", rates: []float64{0.0003, 0.0007, 0.0015, 0.003}},
 	{name: "full, 20 % replay", replay: 20, rates: []float64{0.0003, 0.0007, 0.0015, 0.003}},
+	{name: "full, read twice", twice: true, rates: []float64{0.0003, 0.0007, 0.0015, 0.003}},
 	{name: "low rank, 8", rank: 8, rates: []float64{0.001, 0.003, 0.01}},
 	{name: "W2 alone", parts: func(b *basis) []stretch { return secondMatrices(b.base, nil) }, rates: []float64{0.001, 0.003, 0.01}},
 	{name: "W2 by TF-IDF", parts: func(b *basis) []stretch { return secondMatrices(b.base, specific(b)) }, rates: []float64{0.001, 0.003, 0.01}},
@@ -76,9 +78,18 @@ const (
 	adaptWindow = 128
 )
 
-// learn has a copy of the base learn those bytes of a stream that belong to a lesson, once and in order, by
-// Adam and backpropagation through windows.
+// learn has a copy of the base learn a stream.
 func (b *baseline) learn(ctx context.Context, base *model.Model, s *stream, old []byte, rate float64, seed uint64) (*model.Model, error) {
+	m, err := b.read(ctx, base, s, old, rate, seed)
+	if err != nil || !b.twice {
+		return m, err
+	}
+	return b.read(ctx, m, s, old, rate, seed)
+}
+
+// read has a copy of the base learn those bytes of a stream that belong to a lesson, once and in order, by Adam and
+// backpropagation through windows.
+func (b *baseline) read(ctx context.Context, base *model.Model, s *stream, old []byte, rate float64, seed uint64) (*model.Model, error) {
 	m := base.Thaw()
 	grad, err := gradient.NewGrad(m.Config)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 type schooling struct {
 	name   string
 	memory bool                   // nobody says what belongs to which lesson
+	twice  bool                   // every lesson is read a second time
 	said   bool                   // every utterance is ended as one that is meant: it may be rehearsed
 	speed  float64                // times the rate that was chosen; 0 is 1
 	config func(*learning.Config) // what differs from a device that ships; may be nil
@@ -47,6 +48,8 @@ var schoolings = []schooling{
 	{name: "memory", memory: true, config: withFast, views: []view{
 		{name: "ours, nothing named, with the fast layer", reads: aside},
 	}},
+	{name: "large", config: func(c *learning.Config) { c.Sections = 2 * lessonSections }, views: []view{{name: "ours, of twice the sections", reads: byLikelihood}}},
+	{name: "twice", twice: true, views: []view{{name: "ours, read twice", reads: byLikelihood}}},
 }
 
 // lessonSections is how large a skill is here, in sections a layer.
@@ -155,8 +158,16 @@ func newPupil(how *schooling, base *model.Model, names []string, rate float64, s
 	return &pupil{how, base, names, c, l}, err
 }
 
-// learn has the pupil read a stream in order. The owner says when a lesson begins and when it ends.
+// learn has the pupil read a stream in order.
 func (p *pupil) learn(ctx context.Context, s *stream) error {
+	if err := p.read(ctx, s); err != nil || !p.how.twice {
+		return err
+	}
+	return p.read(ctx, s)
+}
+
+// read is one reading. The owner says when a lesson begins and when it ends.
+func (p *pupil) read(ctx context.Context, s *stream) error {
 	const most = 512 // bytes between two looks at whether to go on
 	at := 0
 	for at < len(s.text) {

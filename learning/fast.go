@@ -19,7 +19,8 @@ import (
 //
 // Rows hold hashes and counts of the owner's stream: they are written to snapshots and never leave the device.
 const (
-	fastCues    = 12
+	fastCues    = 13
+	toldCue     = 12 // the cue whose rows hold only what the owner said in so many words
 	rowSymbols  = 6
 	rowWays     = 4  // rows that may hold a cue, beside one another in one cache line
 	heardOnce   = 16 // what one coming of a symbol counts; one that fails to come loses 1
@@ -31,7 +32,7 @@ const (
 	fastNear    = 20 // events that the longest cue reaches back
 	fastClip    = 6  // most nats that a row speaks for or against a symbol
 	wordsHeard  = 1 << 14
-	fastPasses  = 2     // more times that what the owner said in so many words is heard
+	fastPasses  = 3     // more times that what the owner said in so many words is heard
 	fastRate    = 0.002 // learning rate of the weights
 	escapeAges  = 2000  // times that a kind of row is met before its statistics are halved
 	heedHalving = 0.995 // what is left, after an event, of the evidence for or against the fast layer
@@ -44,8 +45,8 @@ const (
 // cue: for the short ones about what streams of prose and of verse taught. The long ones seldom meet anything again; when
 // they do it was meant.
 var (
-	fastWeight = [fastCues]float32{0.05, 0.1, 0.1, 0.15, 0.3, 0.5, 0.3, 0.2, 0.1, 0.1, 0.4, 1}
-	fastHold   = [fastCues]float32{0.5, 0.5, 0.5, 0.5, 0.7, 0.8, 0.7, 0.6, 0.5, 0.5, 0.8, 0.9}
+	fastWeight = [fastCues]float32{0.05, 0.1, 0.1, 0.15, 0.3, 0.5, 0.3, 0.2, 0.1, 0.1, 0.4, 1, 1.5}
+	fastHold   = [fastCues]float32{0.5, 0.5, 0.5, 0.5, 0.7, 0.8, 0.7, 0.6, 0.5, 0.5, 0.8, 0.9, 0.5}
 )
 
 // A row is what followed one cue.
@@ -74,8 +75,8 @@ func rowKind(n, symbols int) int {
 	return level*4 + min(symbols, 4) - 1
 }
 
-// hear counts that b came.
-func (r *row) hear(b uint8) {
+// hear counts that b came, or that the owner said so.
+func (r *row) hear(b uint8, told bool) {
 	at, least := -1, 0
 	for i := range r.Heard {
 		switch {
@@ -83,7 +84,11 @@ func (r *row) hear(b uint8) {
 			at = i
 			continue
 		case r.Heard[i] > 0:
-			r.Heard[i] = max(min(r.Heard[i], heardOnce)*9/10, 1)
+			left := min(r.Heard[i], heardOnce) * 9 / 10
+			if told {
+				left /= 4 // who says something else has changed their mind
+			}
+			r.Heard[i] = max(left, 1)
 		}
 		if r.Heard[i] < r.Heard[least] {
 			least = i
@@ -100,6 +105,7 @@ func (r *row) hear(b uint8) {
 type cue struct {
 	Near  [fastNear]byte // the last events, newest first
 	Words [3]uint32      // hashes of the word that is being said, and of those before it
+	Stem  uint32         // hash of the first up to an apostrophe, 0 without one
 	Rare  uint32         // the word of the sentence that was heard least
 	Seen  uint8          // how often that was
 	Line  uint32         // hash of the sentence so far
@@ -129,17 +135,24 @@ func (c *cue) pass(f *fast, b byte, learn bool) {
 	copy(c.Near[1:], c.Near[:])
 	c.Near[0] = b
 	if inWord(b) {
+		if b == '\'' && c.Stem == 0 {
+			c.Stem = c.Words[0]
+		}
 		c.Words[0] = blend(c.Words[0]+1, uint32(lower(b)))
-	} else if w := c.Words[0]; w != 0 {
+	} else if c.Words[0] != 0 {
+		w := c.Words[0]
+		if c.Stem != 0 {
+			w = c.Stem // whose it is, and not that it is somebody's
+		}
 		n := &f.words[w%wordsHeard]
-		if c.Rare == 0 || *n <= c.Seen {
+		if (learn || *n > 0) && (c.Rare == 0 || *n <= c.Seen) { // nothing is known of what was never heard
 			c.Rare, c.Seen = w, *n
 		}
 		if learn && *n < 255 {
 			*n++
 		}
 		copy(c.Words[1:], c.Words[:])
-		c.Words[0] = 0
+		c.Words[0], c.Stem = 0, 0
 	}
 	switch b {
 	case '\n', '.', '!', '?':
@@ -150,7 +163,8 @@ func (c *cue) pass(f *fast, b byte, learn bool) {
 }
 
 // keys are the hashes that address the memory: of the last events, of the words last said, of the sentence so far, and
-// of its rarest word, which is often what it is about.
+// of its rarest word, which is often what it is about. What the owner said of that stands in rows of its own: in any text
+// the words that follow a rare one are hardly worth believing, and what somebody was told is.
 func (c *cue) keys(k *[fastCues]uint32) {
 	h, i := uint32(0), 0
 	for n, b := range c.Near {
@@ -171,11 +185,12 @@ func (c *cue) keys(k *[fastCues]uint32) {
 	k[9] = blend(word, c.Rare)
 	k[10] = blend(k[7], c.Rare)
 	k[11] = c.Line
+	k[toldCue] = k[9]
 	for i := range k {
 		k[i] = max(blend(k[i], uint32(i)), 1)
 	}
 	if c.Rare == 0 || c.Seen > fastRare {
-		k[9], k[10] = 0, 0
+		k[9], k[10], k[toldCue] = 0, 0, 0
 	}
 	if c.Long < fastLong {
 		k[11] = 0
@@ -252,8 +267,8 @@ func (f *fast) find(key uint32) *row {
 }
 
 // room returns the row of a key, a new one if need be: in the place of the one in its line that heard least, which is
-// nil if that one heard more than once and has lost a little by being in the way.
-func (f *fast) room(key uint32) *row {
+// nil if that one heard more than once and has lost a little by being in the way. For what the owner said there is always room.
+func (f *fast) room(key uint32, told bool) *row {
 	at := int(key) * rowWays & (len(f.rows) - 1)
 	line := f.rows[at : at+rowWays]
 	least, most := 0, math.MaxInt
@@ -269,7 +284,7 @@ func (f *fast) room(key uint32) *row {
 	r := &line[least]
 	if r.Key == 0 {
 		f.used++
-	} else if most > heardOnce {
+	} else if most > heardOnce && !told {
 		for i, h := range r.Heard {
 			r.Heard[i] = max(h, 1) - 1
 		}
@@ -279,8 +294,8 @@ func (f *fast) room(key uint32) *row {
 	return r
 }
 
-// hear learns that b followed cue c.
-func (f *fast) hear(c *cue, o *opinion, b byte) {
+// hear learns that b followed cue c, which the owner said in so many words if told is true.
+func (f *fast) hear(c *cue, o *opinion, b byte, told bool) {
 	var keys [fastCues]uint32
 	c.keys(&keys)
 	for i, key := range keys {
@@ -296,14 +311,14 @@ func (f *fast) hear(c *cue, o *opinion, b byte) {
 				*met, *held = *met/2, *held/2
 			}
 		}
-		if key == 0 {
+		if key == 0 || i == toldCue && !told {
 			continue
 		}
-		if r := f.room(key); r != nil {
-			r.hear(b)
+		if r := f.room(key, told); r != nil {
+			r.hear(b, told)
 		}
 	}
-	if f.used > len(f.rows)*3/4 && len(f.rows) < f.limit {
+	if f.used > len(f.rows)/2 && len(f.rows) < f.limit { // so that few lines are full
 		f.widen()
 	}
 }
@@ -311,7 +326,7 @@ func (f *fast) hear(c *cue, o *opinion, b byte) {
 // repeat learns once more what was said from cue c on.
 func (f *fast) repeat(c cue, said []sense.Event) {
 	for _, e := range said {
-		f.hear(&c, &noOpinion, e.Byte)
+		f.hear(&c, &noOpinion, e.Byte, true)
 		c.pass(f, e.Byte, false)
 	}
 }
@@ -322,7 +337,7 @@ func (f *fast) widen() {
 	f.rows, f.used = make([]row, 2*len(old)), 0
 	for i := range old {
 		if old[i].Key != 0 {
-			*f.room(old[i].Key) = old[i] // lines only split, so there is room
+			*f.room(old[i].Key, false) = old[i] // lines only split, so there is room
 		}
 	}
 }
@@ -428,7 +443,7 @@ func (x *mixer) learn(g *[fastTrusts]fastWeights, logits []float32, o *opinion, 
 func (f *fast) step(g *[fastTrusts]fastWeights) {
 	for t := range g {
 		w, d := &f.Weights[t], &g[t]
-		for i := range d.Rows {
+		for i := range d.Rows[:toldCue] { // what the owner said is believed whatever streams are like
 			for k, v := range d.Rows[i] {
 				if v != 0 && v-v == 0 {
 					w.Rows[i][k] = clip(w.Rows[i][k]+fastRate*v, 2)

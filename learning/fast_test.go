@@ -1,6 +1,7 @@
 package learning
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -44,7 +45,7 @@ func TestMixOfNothing(t *testing.T) {
 	if !slices.Equal(x.mixed[:], logits) {
 		t.Error("rows that heard nothing say something")
 	}
-	f.hear(&c, &o, 'x')
+	f.hear(&c, &o, 'x', false)
 	f.think(&c, &o)
 	x.mix(f, logits, &o, 0)
 	if !slices.Equal(x.mixed[:], logits) {
@@ -63,7 +64,7 @@ func TestMixerGradient(t *testing.T) {
 	var o opinion
 	for _, b := range []byte(strings.Repeat("the cat sat on the mat, the rat sat on the hat. ", 3)) {
 		f.think(&c, &o)
-		f.hear(&c, &o, b)
+		f.hear(&c, &o, b, false)
 		c.pass(f, b, true)
 	}
 	f.think(&c, &o)
@@ -112,14 +113,14 @@ func TestFastLayerIsSparse(t *testing.T) {
 	var o opinion
 	for _, b := range recipes(1, 2000) {
 		f.think(&c, &o)
-		f.hear(&c, &o, b)
+		f.hear(&c, &o, b, false)
 		c.pass(f, b, true)
 	}
 	was := slices.Clone(f.rows)
 	var keys [fastCues]uint32
 	c.keys(&keys)
 	f.think(&c, &o)
-	f.hear(&c, &o, 'T')
+	f.hear(&c, &o, 'T', false)
 	touched := 0
 	for i, r := range f.rows {
 		if r != was[i] {
@@ -143,7 +144,7 @@ func TestFastLayerIsBounded(t *testing.T) {
 	}
 	f := newFast(1 << 20)
 	for key := uint32(1); f.used <= len(f.rows)/2; key++ {
-		f.room(key * 0x9e3779b1).hear(byte(key))
+		f.room(key*0x9e3779b1, false).hear(byte(key), false)
 	}
 	was := f.used
 	f.widen()
@@ -259,4 +260,39 @@ func TestFastSnapshotRefuses(t *testing.T) {
 		t.Errorf("one from before there was a fast layer: %v", err)
 	}
 	l.Read(textOf(recipes(1, 300)))
+}
+
+// What the owner said of somebody answers a question in words in which it was not said. What merely stood in a text that
+// went by does not: too much of what follows a rare word there means nothing.
+func TestFastLayerIsTold(t *testing.T) {
+	values := []string{"zopel", "mirug", "tavin", "dusob", "kelat", "ponim", "gerus", "labid"}
+	names := []string{"Vodak", "Rimul", "Senat", "Tobig", "Nufas", "Pelor", "Kadiz", "Bumev"}
+	asked := func(line func(l *Learner)) (right int) {
+		l, err := New(Config{MaxSkills: -1, Seed: 1}, base.Pocket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			l.Read(sense.Text(fmt.Appendf(nil, "what %s drinks is %s\n", name, values[i])))
+			line(l)
+		}
+		for i, name := range names {
+			a := l.Aside()
+			a.Surprise(sense.Text([]byte("\nfor " + name + "'s cup, take ")))
+			var nats []float64
+			for _, v := range values {
+				nats = append(nats, a.Fork().Surprise(sense.Text([]byte(v))))
+			}
+			if slices.Index(nats, slices.Min(nats)) == i {
+				right++
+			}
+		}
+		return right
+	}
+	if right := asked((*Learner).Flush); right < len(names)-1 {
+		t.Errorf("right about %d of %d that it was told of", right, len(names))
+	}
+	if right := asked(func(*Learner) {}); right > len(names)/2 {
+		t.Errorf("right about %d of %d in a text that went by", right, len(names))
+	}
 }

@@ -362,7 +362,7 @@ func (l *Learner) hear(e sense.Event) {
 		var o opinion
 		l.fast.think(&l.cue, &o)
 		if l.focus == "" {
-			l.fast.hear(&l.cue, &o, e.Byte)
+			l.fast.hear(&l.cue, &o, e.Byte, false)
 		}
 		l.said = append(l.said, o)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
@@ -16,8 +17,9 @@ import (
 // state of the stream and what is pending. A learner restored from it goes on to the same numbers.
 
 // snapshotVersion counts up whenever a snapshot comes to hold what a program before would lose. In version 1 there was no
-// average of weights, which then begins with what comes next, and at first no fast layer, which then begins empty.
-const snapshotVersion = "2"
+// average of weights, which then begins with what comes next. Before version 3 there was another fast layer, or none: it
+// begins empty.
+const snapshotVersion = "3"
 
 type snapshotHeader struct {
 	Base             string
@@ -228,8 +230,9 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if f.Meta["format"] != "yan learner" {
 		return bad("it holds %q, and not a learner", f.Meta["format"])
 	}
-	if v := f.Meta["version"]; v != snapshotVersion && v != "1" {
-		return bad("version %q, this program reads versions 1 to %s: update it, or take another --home", v, snapshotVersion)
+	version := f.Meta["version"]
+	if !slices.Contains([]string{"1", "2", snapshotVersion}, version) {
+		return bad("version %q, this program reads versions 1 to %s: update it, or take another --home", version, snapshotVersion)
 	}
 	var h snapshotHeader
 	if err := json.Unmarshal([]byte(f.Meta["learner"]), &h); err != nil {
@@ -263,7 +266,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 		for i := range n.said {
 			n.said[i] = noOpinion
 		}
-		if h.Fast != nil {
+		if h.Fast != nil && version == snapshotVersion {
 			if err := n.readFast(f, h.Fast, len(b)); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package learning
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -122,7 +123,7 @@ func TestSnapshotRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"of another base":      snapshot(t, stranger),
 		"a skill":              smallDelta(t),
-		"of another version":   replaced(`"version":"2"`, `"version":"3"`),
+		"of another version":   replaced(`"version":"3"`, `"version":"4"`),
 		"no sections":          replaced(`\"Sections\":3`, `\"Sections\":0`),
 		"a section more":       replaced(`\"Sections\":3`, `\"Sections\":4`),
 		"neurons of its own":   replaced(`\"Neurons\":2`, `\"Neurons\":9`),
@@ -171,13 +172,19 @@ func TestSnapshotOfBefore(t *testing.T) {
 	cfg := small
 	cfg.Last = true // writes what such a program wrote
 	was := snapshot(t, teach(t, cfg, "own", recipes(7, 300)))
-	before := bytes.Replace(was, []byte(`"version":"2"`), []byte(`"version":"1"`), 1)
-	if bytes.Equal(before, was) {
-		t.Fatal("the snapshot has no version")
-	}
-	l := newLearner(t, small)
-	if err := l.ReadSnapshot(before); err != nil {
-		t.Fatal(err)
+	var l *Learner
+	for _, version := range []string{"2", "1"} {
+		before := bytes.Replace(was, []byte(`"version":"3"`), fmt.Appendf(nil, `"version":"%s"`, version), 1)
+		if bytes.Equal(before, was) {
+			t.Fatal("the snapshot has no version")
+		}
+		l = newLearner(t, small)
+		if err := l.ReadSnapshot(before); err != nil {
+			t.Fatal(err)
+		}
+		if l.fast.used != 0 {
+			t.Errorf("version %s: another fast layer's rows are read", version)
+		}
 	}
 	s := l.Skill("", "own")
 	if s.mean.bank != nil || s.Events == 0 {

@@ -398,7 +398,7 @@ func (p *listener) restart() error {
 }
 
 func (p *listener) ask(begin string, values []string) (nats []float64) {
-	a := p.l.Aside()
+	a := p.l.AsideOf(p.l.Settled())
 	a.Surprise(sense.Text([]byte(begin)))
 	for _, v := range values {
 		nats = append(nats, a.Fork().Surprise(sense.Text([]byte(v))))

@@ -79,9 +79,9 @@ beginning of a stream of its own: nothing is learnt from it, and the owner's str
 }
 
 // prompted is the thought that a text leads to at the beginning of a stream. A newline comes first: a stream does not begin
-// in the middle of a line.
+// in the middle of a line. Skills open by their gates, as in any stream that is not the owner's own.
 func prompted(l *learning.Learner, text []byte) *learning.Aside {
-	a := l.Aside()
+	a := l.AsideOf(l.Settled())
 	a.Surprise(sense.Text(append([]byte{'\n'}, text...)))
 	return a
 }

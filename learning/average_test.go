@@ -141,3 +141,22 @@ func TestAverageIsSoftened(t *testing.T) {
 		}
 	}
 }
+
+// A step is as long whatever its gradient is: what few events tell moves the weights as much less.
+func TestFewEventsMoveLess(t *testing.T) {
+	const rate = 0.001
+	for _, n := range []int{8, 32} {
+		l := newLearner(t, Config{Seed: 1, Rate: rate, Rehearse: 1, Fast: -1})
+		focus(t, l, "pump")
+		was := slices.Clone(l.Model().Banks[0].Weights)
+		l.Read(textOf(readings(1, n+1)))
+		l.Flush()
+		var most float64
+		for i, w := range l.Model().Banks[0].Weights {
+			most = max(most, math.Abs(float64(w-was[i])))
+		}
+		if want := rate * float64(n) / 32; math.Abs(most-want) > 0.02*want { // at first, a step of RMSprop is the rate itself
+			t.Errorf("%d events moved a number by %v, want %v", n, most, want)
+		}
+	}
+}

@@ -477,7 +477,7 @@ func (l *Learner) rehearse(n int) {
 		l.state.CopyFrom(l.start)
 		l.model.Forward(l.state, l.utterance[:n], &l.tape)
 		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
-		if nats < known*float64(n) || !l.write(l.wrote, d, l.utterance[1:]) {
+		if nats < known*float64(n) || !l.write(l.wrote, d, l.utterance[1:], 1) {
 			return // the thought just had is that of the mind as it is
 		}
 	}
@@ -520,7 +520,7 @@ func (l *Learner) learn() (nats float64) {
 	if l.fast != nil {
 		nats = l.weigh(n)
 	}
-	if pen >= 0 && stands && l.write(pen, d, l.pending[1:]) {
+	if pen >= 0 && stands && l.write(pen, d, l.pending[1:], min(1, float64(n)/float64(l.cfg.Chunk))) {
 		l.wrote = pen
 		l.sample(l.skills[pen], n)
 	}
@@ -662,7 +662,9 @@ func (l *Learner) spoke(skill int) bool {
 // write steps the sections of one skill that the chunk activated. A step that would leave a number that
 // is not finite is not taken. next is what came behind each event.
 // It reports whether a step was taken.
-func (l *Learner) write(pen int, dlogits []float32, next []sense.Event) bool {
+//
+// A step is as long whatever the gradient is, so what a line's last few events tell counts as weight times as much.
+func (l *Learner) write(pen int, dlogits []float32, next []sense.Event, weight float64) bool {
 	s := l.skills[pen]
 	if !l.spoke(pen) {
 		return false
@@ -678,7 +680,7 @@ func (l *Learner) write(pen int, dlogits []float32, next []sense.Event) bool {
 	} else {
 		l.lens.Banks(l.cfg.Rule, &l.pass, l.model, &l.tape, next, dlogits, 1/float32(len(next)), g)
 	}
-	if s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace) == 0 {
+	if s.opt.Step(s.bank, l.grad, pen, &l.tape, l.cfg.Rate*s.test.Pace*weight) == 0 {
 		return false
 	}
 	if !l.cfg.Last {

@@ -15,15 +15,15 @@ import (
 // beside one another, and believes each as far as what it predicted came true: Bayes' rule over experts that may be
 // exchanged, at the end of a line most of all (fixed share; Herbster and Warmuth 1998, "Tracking the Best Expert"). How often
 // they are exchanged is found out in the same way (Monteleoni and Jaakkola 2003, "Online Learning of Non-stationary
-// Sequences"): one habit expects whoever spoke to go on, another one anybody to begin. A mind that is believed no more is not
+// Sequences"): one habit expects whoever spoke to go on, the last one anybody to begin. A mind that is believed no more is not
 // asked again before the line ends, so that two are thought of at once only while it is uncertain which of them is right.
-var habits = [...]float64{0.02, 0.8} // of the belief, what each gives up at the end of a line
+var habits = [...]float64{0.002, 0.05, 0.8} // of the belief, what each gives up at the end of a line
 
 const (
 	// firstBase is how likely the base alone is where nothing is known of who speaks.
 	firstBase = 0.8
 	// innerShare of the belief moves between two events among those that are asked, and habitShare between habits at an end.
-	innerShare = 0.0005
+	innerShare = 0.0001
 	habitShare = 0.005
 	// silenced is the belief below which a mind is not asked again in this line.
 	silenced = 1e-4

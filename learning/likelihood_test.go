@@ -48,7 +48,7 @@ func TestBeliefFindsWhoIsRight(t *testing.T) {
 		return 3
 	}
 	mixed, best := follow(t, newBelief(2), 16*lines, inTurn)
-	if bound := best + lines*-math.Log(0.5*habits[1]*(1-firstBase)) + 16*lines*-math.Log(1-innerShare); mixed < best || mixed > bound {
+	if bound := best + lines*-math.Log(0.5*habits[len(habits)-1]*(1-firstBase)) + 16*lines*-math.Log(1-innerShare); mixed < best || mixed > bound {
 		t.Errorf("in turn they cost %v: the best of each line cost %v, the bound is %v", mixed, best, bound)
 	}
 	for always := range 2 {

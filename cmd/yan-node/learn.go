@@ -69,8 +69,9 @@ func join(list []*dataset.Data) (b []byte) {
 	return b
 }
 
-// evaluate measures how well m predicts a text, with skills that open by likelihood, or by their gates alone.
-func evaluate(ctx context.Context, cmd *cobra.Command, m *model.Model, text []byte, gated bool) (e learning.Evaluation, err error) {
+// evaluate measures how well m predicts a text, with skills that open by likelihood, or by their gates alone, and how many
+// minds were asked for a byte.
+func evaluate(ctx context.Context, cmd *cobra.Command, m *model.Model, text []byte, gated bool) (e learning.Evaluation, minds float64, err error) {
 	p := ui.NewProgress(cmd.ErrOrStderr(), "evaluating", int64(len(text)), "B")
 	defer p.Done()
 	stop := func(done int) bool {
@@ -78,11 +79,11 @@ func evaluate(ctx context.Context, cmd *cobra.Command, m *model.Model, text []by
 		return ctx.Err() != nil
 	}
 	if gated || len(m.Banks) == 0 {
-		e = learning.Evaluate(m, text, stop)
+		e, minds = learning.Evaluate(m, text, stop), 1
 	} else {
-		e, _ = learning.NewReader(m).Evaluate(text, stop)
+		e, minds = learning.NewReader(m).Evaluate(text, stop)
 	}
-	return e, ctx.Err()
+	return e, minds, ctx.Err()
 }
 
 // hardnessBytes is how much of the data tells whether the mind works harder on hard input: it takes another reading.
@@ -135,7 +136,7 @@ each that the easiest tenth did.`,
 				m = d.Node.Learner().Settled()
 			}
 			began := time.Now()
-			e, err := evaluate(cmd.Context(), cmd, m, text, gated)
+			e, minds, err := evaluate(cmd.Context(), cmd, m, text, gated)
 			if err != nil {
 				return err
 			}
@@ -147,7 +148,7 @@ each that the easiest tenth did.`,
 				}
 				return ui.JSON(cmd.OutOrStdout(), map[string]any{
 					"data": notes(list), "events": e.Events, "bits_per_byte": e.Bits, "active_share": e.Active, "events_per_second": rate,
-					"hard_easy_sections": h.Ratio,
+					"hard_easy_sections": h.Ratio, "minds_per_byte": minds,
 				})
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %.3f bits a byte over %s events, %s of the sections active, %s events a second\n",
@@ -284,7 +285,7 @@ func (f *learnFlags) learn(ctx context.Context, cmd *cobra.Command, d *device.De
 	if err != nil {
 		return r, err
 	}
-	if r.Before, err = evaluate(ctx, cmd, m, test, false); err != nil {
+	if r.Before, _, err = evaluate(ctx, cmd, m, test, false); err != nil {
 		return r, err
 	}
 
@@ -315,7 +316,7 @@ func (f *learnFlags) learn(ctx context.Context, cmd *cobra.Command, d *device.De
 	if err != nil {
 		return r, err
 	}
-	if r.After, err = evaluate(ctx, cmd, m, test, false); err != nil {
+	if r.After, _, err = evaluate(ctx, cmd, m, test, false); err != nil {
 		return r, err
 	}
 	if f.skill != "" {

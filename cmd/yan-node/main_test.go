@@ -409,11 +409,16 @@ func TestLearnEvalAndSkills(t *testing.T) {
 		Active float64 `json:"active_share"`
 		Rate   float64 `json:"events_per_second"`
 		Harder float64 `json:"hard_easy_sections"`
+		Minds  float64 `json:"minds_per_byte"`
 	}
 	with := decode[evaluation](t, run("eval", "--data", data, "--label", "ferry", "--json"))
 	without := decode[evaluation](t, run("eval", "--data", data, "--label", "ferry", "--static", "--json"))
 	if !(with.Bits < 0.5*without.Bits) || with.Events != without.Events || with.Active <= 0 || with.Active >= 0.5 || with.Rate <= 0 || with.Harder < 0.3 || with.Harder > 3 {
 		t.Errorf("with %+v, without %+v", with, without)
+	}
+	gated := decode[evaluation](t, run("eval", "--data", data, "--label", "ferry", "--gated", "--json"))
+	if with.Minds <= 1 || with.Minds > 1.5 || without.Minds != 1 || gated.Minds != 1 || with.Bits > gated.Bits+0.01 {
+		t.Errorf("by likelihood %+v, by the gate %+v", with, gated)
 	}
 	s := decode[skillReport](t, run("skill", "show", "ferry", "--json"))
 	if !s.Shared || s.Gain <= 0 || s.Author != "" {

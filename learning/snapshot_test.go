@@ -203,6 +203,7 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(snapshot(f, newLearner(f, small)))
+	f.Add(snapshot(f, teach(f, small, "old", recipes(7, 32*averageYoung+500))))
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
 	m := base.Pocket()
 	f.Fuzz(func(t *testing.T, b []byte) {

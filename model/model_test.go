@@ -207,6 +207,12 @@ func FuzzLoad(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
+	m.Config.Demand, m.Demand = 0.5, NewDemand([]byte("who asks more, and of whom"))
+	var demanding bytes.Buffer
+	if err := m.Write(&demanding, true, nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(demanding.Bytes())
 	f.Add([]byte("\x10\x00\x00\x00\x00\x00\x00\x00{\"a\":{}}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Load(b)

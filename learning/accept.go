@@ -103,6 +103,9 @@ func (l *Learner) undo(s *Skill) {
 // weights, or the last of them if asked for; one that was undone and has not stood since is what it was when it last
 // stood, and shut if it never did.
 func (s *Skill) shown(c model.Config, last bool) *model.Bank {
+	if s.rest != nil {
+		return s.shownResting(last)
+	}
 	b := *s.bank
 	switch t := &s.test; {
 	case t.Undone == 0 || t.Stands:

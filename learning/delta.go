@@ -157,6 +157,9 @@ func (l *Learner) Export(name string) (*Delta, error) {
 	if len(s.samples) == 0 {
 		return nil, fmt.Errorf("learning: skill %q has learnt nothing yet", name)
 	}
+	if err := s.wake(); err != nil {
+		return nil, err
+	}
 	l.Settle()
 	if s.test.Undone > 0 && !s.test.Stands && s.test.stood == nil {
 		return nil, fmt.Errorf("learning: skill %q did harm and has not shown yet that it does not", name)
@@ -210,6 +213,7 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	l.rebuild()
 	if silent { // a bank that is shut changes nothing
 		l.judged, l.judgement = true, before
+		l.retire()
 		return 0, nil
 	}
 	after := l.onRecent()
@@ -220,6 +224,7 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 		l.judged, l.judgement = true, before
 		return gain, ErrHarm
 	}
+	l.retire()
 	return gain, nil
 }
 

@@ -32,8 +32,12 @@ type Config struct {
 	Untested  bool       // what is learnt is never undone: for experiments that show why it should be
 	Last      bool       // others are shown a skill's last weights and not their average: for such experiments too
 	Gate      GateConfig
-	Fast      int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
-	Seed      uint64 // all chance comes from here
+
+	Memory  int64   // bytes that skills may take of memory; beyond them the least used ones rest in Archive [no limit]
+	Archive Archive `json:"-"` // where they rest; without one none does
+
+	Fast int    // rows that the fast layer has at most, 16 bytes each, a power of two; negative for no fast layer [1<<19]
+	Seed uint64 // all chance comes from here
 }
 
 func (c Config) withDefaults(base model.Config) Config {
@@ -82,6 +86,8 @@ type Skill struct {
 	opt     *gradient.RMSprop
 	mean    average
 	test    probation
+	rest    *rest   // nil unless its weights are in the archive
+	use     float64 // share of events at which it was open, of late
 }
 
 // Own reports whether the skill was grown on this device and may be written.
@@ -104,10 +110,18 @@ func reserved(name string) bool {
 func (s *Skill) infant() bool { return s.Events < s.until }
 
 // Parameters is how many numbers the skill consists of.
-func (s *Skill) Parameters() int { return len(s.bank.Weights) }
+func (s *Skill) Parameters() int {
+	if s.rest != nil {
+		return s.rest.parameters
+	}
+	return len(s.bank.Weights)
+}
 
 // Sections is how many sections the skill consists of.
 func (s *Skill) Sections() int {
+	if s.rest != nil {
+		return s.rest.sections
+	}
 	n := 0
 	for _, l := range s.bank.Layers {
 		if l.Sections != nil {
@@ -190,12 +204,17 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 
 // rebuild renews the view of base and skills.
 func (l *Learner) rebuild() {
+	l.view()
+	l.judged = false
+}
+
+// view renews the model where skills have other banks that say the same.
+func (l *Learner) view() {
 	banks := make([]*model.Bank, len(l.skills))
 	for i, s := range l.skills {
 		banks[i] = s.bank
 	}
 	l.model = l.base.WithBanks(banks...)
-	l.judged = false
 }
 
 // Base is the base that the learner stands on.
@@ -534,6 +553,8 @@ func (l *Learner) learn() (nats float64) {
 	l.pending = l.pending[:1]
 	l.counted = 0
 	l.live.CopyFrom(l.state)
+	l.used(n)
+	l.retire()
 	return nats
 }
 
@@ -554,8 +575,7 @@ func (l *Learner) pen() int {
 }
 
 // choose is pen where the owner named no context: a skill in its infancy first, then the skill of our
-// own that was most open in the chunk before; and where none is open for long, a new one is grown, or the
-// most likely one is widened if there are enough.
+// own that was most open in the chunk before; and where none is open, that which claims what came.
 func (l *Learner) choose() int {
 	best, widest := -1, float32(0.5)
 	for i, s := range l.skills {
@@ -579,43 +599,7 @@ func (l *Learner) choose() int {
 		l.closed = 0
 		return best
 	}
-	grown := 0
-	for _, s := range l.skills {
-		if s.Grown() {
-			grown++
-		}
-	}
-	if l.closed++; grown > 0 && l.closed < l.cfg.Patience {
-		return -1
-	}
-	l.closed = 0
-	if grown < l.cfg.MaxSkills {
-		for k := grown + 1; ; k++ {
-			name := memory
-			if k > 1 {
-				name = fmt.Sprintf("%s-%d", memory, k)
-			}
-			if l.Skill("", name) == nil {
-				if l.grow(name) != nil {
-					return -1
-				}
-				return len(l.skills) - 1
-			}
-		}
-	}
-	likely := math.Inf(-1)
-	for i, s := range l.skills {
-		if s.Grown() && s.bank.Gate.Own != nil {
-			if v := float64(kernel.Dot(s.bank.Gate.Own, l.state.Evidence()) + s.bank.Gate.OwnBias); v > likely {
-				best, likely = i, v
-			}
-		}
-	}
-	if best >= 0 { // widened: its gate will be solved anew, from samples that include this context
-		s := l.skills[best]
-		s.until, s.solved = s.Events+uint64(l.cfg.Infancy), 0
-	}
-	return best
+	return l.claim()
 }
 
 // grow appends an empty skill. It changes nothing until it has learnt: its W2 are zero.

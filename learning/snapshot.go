@@ -65,8 +65,10 @@ type skillHeader struct {
 	Gate              gateHeader
 	Open              []float32 // how far it was open in the last chunk
 	Test              probation
-	Stood             bool    // whether the weights that stood are there
-	Mean              average // of the weights, which are there if it knows of any
+	Stood             bool        // whether the weights that stood are there
+	Use               float64     `json:",omitempty"`
+	Rest              *restHeader `json:",omitempty"` // where weights, moments, what stood and the average are, if not here
+	Mean              average     // of the weights, which are there if it knows of any
 }
 
 type gateHeader struct {
@@ -77,6 +79,7 @@ type gateHeader struct {
 
 // WriteSnapshot writes a snapshot.
 func (l *Learner) WriteSnapshot(w io.Writer) error {
+	l.retire() // what a thought aside has called for is not to fill every snapshot
 	h := snapshotHeader{
 		Base: fmt.Sprintf("%x", l.Fingerprint()), Focus: l.focus, Closed: l.closed, Events: l.events, Counted: l.counted,
 		Pending: sense.Bytes(l.pending), Recent: sense.Bytes(l.recent), Begun: l.logits != nil,
@@ -119,7 +122,12 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 			sh.Open = l.tape.Open[i]
 		}
 		p := fmt.Sprintf("skill.%d.", i)
-		add(p+"weights", s.bank.Weights)
+		sh.Use = s.use
+		if s.rest != nil {
+			sh.Rest = s.rest.header()
+		} else {
+			add(p+"weights", s.bank.Weights)
+		}
 		add(p+"samples", s.samples)
 		if s.test.stood != nil {
 			add(p+"stood", s.test.stood)
@@ -129,7 +137,9 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		}
 		if s.opt != nil {
 			sh.Ages = s.opt.Age
-			add(p+"moments", s.opt.V)
+			if s.rest == nil {
+				add(p+"moments", s.opt.V)
+			}
 		}
 		if g.Weight != nil {
 			add(p+"gate", g.Weight)
@@ -287,9 +297,11 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 			return err
 		}
 		s := &Skill{Name: sh.Name, Author: sh.Author, Shared: sh.Shared, Events: sh.Events, Gain: sh.Gain, Report: sh.Report,
-			bank: bank, offered: sh.Offered, until: sh.Until, solved: sh.Solved}
-		if err := f.Read(p+"weights", bank.Weights, len(bank.Weights)); err != nil {
-			return err
+			bank: bank, offered: sh.Offered, until: sh.Until, solved: sh.Solved, use: sh.Use}
+		if sh.Rest == nil {
+			if err := f.Read(p+"weights", bank.Weights, len(bank.Weights)); err != nil {
+				return err
+			}
 		}
 		if s.samples, err = read(p+"samples", sh.Samples*dim); err != nil {
 			return err
@@ -312,8 +324,10 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 				return bad("skill %q: ages of %d sections", sh.Name, len(sh.Ages))
 			}
 			copy(s.opt.Age, sh.Ages)
-			if err := f.Read(p+"moments", s.opt.V, len(s.opt.V)); err != nil {
-				return err
+			if sh.Rest == nil {
+				if err := f.Read(p+"moments", s.opt.V, len(s.opt.V)); err != nil {
+					return err
+				}
 			}
 			if s.test = sh.Test; s.test.Pace == 0 { // it was written before there were tests
 				s.test.Pace = 1
@@ -326,7 +340,15 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 					return err
 				}
 			}
-			if err := s.readMean(f, p, sh.Mean, l.base.Config); err != nil {
+			if sh.Rest != nil {
+				sh.Mean.bank = nil
+				s.mean = sh.Mean
+			} else if err := s.readMean(f, p, sh.Mean, l.base.Config); err != nil {
+				return err
+			}
+		}
+		if sh.Rest != nil {
+			if err := sh.Rest.resume(s, l.cfg.Archive, l.base.Config); err != nil {
 				return err
 			}
 		}
@@ -338,5 +360,6 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	}
 	n.rebuild()
 	*l = *n
+	l.retire()
 	return nil
 }

@@ -19,6 +19,10 @@ type Bank struct {
 	Weights  []float32 // every parameter, in one piece; Layers are views of it
 	Layers   []BankLayer
 	Gate     Gate
+
+	// Wake, where it is not nil, gives the bank its Weights and Layers, which are somewhere else, and makes itself nil. Forward calls it
+	// before it computes anything for which the gate is open. A model with such a bank belongs to one goroutine.
+	Wake func(*Bank)
 }
 
 // A BankLayer is a bank's part of one layer; it is empty below the context layer.
@@ -127,6 +131,9 @@ func (m *Model) open(s *State, t *Tape) {
 			v := bank.Gate.open(e)
 			if young := s.Events+uint64(p) < gateAge; young && !bank.Gate.Force {
 				v = 0
+			}
+			if v > 0 && bank.Wake != nil {
+				bank.Wake(bank)
 			}
 			t.Open[b][p] = v
 			widest = max(widest, v)

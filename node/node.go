@@ -424,5 +424,11 @@ func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
 	return nil
 }
 
-// Bodies are the digests of the skills' bodies that the conversation may be asked for.
-func (n *Node) Bodies() []protocol.Digest { return n.exchange.Bodies() }
+// Bodies are the digests of what has to stay: the skills' bodies that the conversation may be asked for, and the weights of skills that rest.
+func (n *Node) Bodies() []protocol.Digest {
+	list := n.exchange.Bodies()
+	for _, d := range n.learner.Resting() {
+		list = append(list, protocol.Digest(d))
+	}
+	return list
+}

@@ -138,7 +138,10 @@ type statusReport struct {
 	Parameters int             `json:"parameters"`
 	Events     uint64          `json:"events"`
 	Skills     int             `json:"skills"`
-	Held       int             `json:"held"` // updates that others may have from here
+	SkillBytes int64           `json:"skill_bytes"`              // what their weights take of memory
+	Memory     int64           `json:"memory,omitempty"`         // what they may take
+	Resting    []string        `json:"resting_skills,omitempty"` // whose weights are on the disk until they are needed
+	Held       int             `json:"held"`                     // updates that others may have from here
 	Share      string          `json:"share,omitempty"`
 	Addrs      []string        `json:"addrs,omitempty"`
 	Peers      int             `json:"peers"`
@@ -148,11 +151,20 @@ type statusReport struct {
 
 func statusOf(n *node.Node, home string) statusReport {
 	l := n.Learner()
-	return statusReport{
+	r := statusReport{
 		Version: ui.Version(), ID: n.Self(), Home: home, Model: protocol.Digest(l.Fingerprint()).String(),
 		Parameters: l.Base().Parameters(), Events: l.Events(), Skills: len(l.Skills()),
-		Held: len(n.Conversation().Held()), Peers: len(n.Conversation().Peers()),
+		Held: len(n.Conversation().Held()), Peers: len(n.Conversation().Peers()), SkillBytes: l.SkillBytes(), Memory: l.Memory(),
 	}
+	for _, s := range l.Skills() {
+		if s.Resting() {
+			r.Resting = append(r.Resting, refOf(s.Author, s.Name))
+		}
+		if err := s.Lost(); err != nil {
+			r.Notes = append(r.Notes, err.Error()+"; put a sound copy of the file back and start again")
+		}
+	}
+	return r
 }
 
 // A peerReport is what a node knows of a peer.
@@ -228,7 +240,7 @@ func (s *session) routes() http.Handler {
 			r.Addrs = s.mesh.Addrs()
 		}
 		if notes, err := s.dev.Notes(); err == nil { // an answer without them is better than none
-			r.Notes = notes
+			r.Notes = append(r.Notes, notes...)
 		}
 		return r
 	})

@@ -30,6 +30,8 @@ type common struct {
 	home  string
 	model string
 	json  bool
+
+	memory byteSize
 }
 
 // command is the whole command line, with these flags of run.
@@ -51,6 +53,7 @@ unless told to. Without a command it runs.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.home, "home", "", "the folder that holds the device's identity and mind (default ~/.yan)")
 	flags.StringVar(&c.model, "model", "", "checkpoint of the base model to stand on (default the embedded one)")
+	flags.Var(&c.memory, "memory", "what skills may take of memory, as 200MB; beyond it those that are used least rest on the disk (default no limit)")
 	flags.BoolVar(&c.json, "json", false, "print JSON on stdout, and what people read on stderr")
 	run.add(root)
 
@@ -100,6 +103,7 @@ func (c *common) open(cmd *cobra.Command, opt device.Options) (*device.Device, e
 		return nil, err
 	}
 	opt.Home, opt.ModelFile, opt.Agent = home, c.model, agent()
+	opt.Learning.Memory = int64(c.memory)
 	if opt.Log == nil {
 		opt.Log = warnings(cmd.ErrOrStderr())
 	}

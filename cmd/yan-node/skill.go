@@ -24,9 +24,10 @@ type skillReport struct {
 	Events     uint64          `json:"events"`
 	Sections   int             `json:"sections"`
 	Parameters int             `json:"parameters"`
-	Gain       float64         `json:"gain"`  // nats an event that it saved its author on data held out
-	Open       float64         `json:"open"`  // share of its own context in which its gate opens
-	Fires      float64         `json:"fires"` // share of other contexts in which it does
+	Gain       float64         `json:"gain"`              // nats an event that it saved its author on data held out
+	Open       float64         `json:"open"`              // share of its own context in which its gate opens
+	Fires      float64         `json:"fires"`             // share of other contexts in which it does
+	Resting    bool            `json:"resting,omitempty"` // its weights are on the disk until they are needed
 }
 
 func skillsOf(n *node.Node) []skillReport {
@@ -34,7 +35,7 @@ func skillsOf(n *node.Node) []skillReport {
 	for _, s := range n.Learner().Skills() {
 		list = append(list, skillReport{
 			Name: s.Name, Author: protocol.PeerID(s.Author), Shared: n.Shares(s), Events: s.Events, Sections: s.Sections(),
-			Parameters: s.Parameters(), Gain: s.Gain, Open: s.Report.Open, Fires: s.Report.Fires,
+			Parameters: s.Parameters(), Gain: s.Gain, Open: s.Report.Open, Fires: s.Report.Fires, Resting: s.Resting(),
 		})
 	}
 	return list

@@ -98,7 +98,9 @@ func statusCommand(c *common) *cobra.Command {
 				return err
 			default:
 				r = statusOf(d.Node, d.Home)
-				r.Notes, err = d.Notes()
+				var notes []string
+				notes, err = d.Notes()
+				r.Notes = append(r.Notes, notes...)
 				if err := errors.Join(err, d.Close()); err != nil {
 					return err
 				}
@@ -114,6 +116,15 @@ func statusCommand(c *common) *cobra.Command {
 			fmt.Fprintf(out, "device %s, %s\nhome %s\n", r.ID, state, r.Home)
 			fmt.Fprintf(out, "base model %s, %s parameters\n", r.Model, ui.Count(int64(r.Parameters)))
 			fmt.Fprintf(out, "read %s events, has %d skills, holds %d updates for others\n", ui.Count(int64(r.Events)), r.Skills, r.Held)
+			limit := ""
+			if r.Memory > 0 {
+				limit = " of " + ui.Bytes(r.Memory)
+			}
+			fmt.Fprintf(out, "skills take %s%s of memory, %d rest on the disk", ui.Bytes(r.SkillBytes), limit, len(r.Resting))
+			if len(r.Resting) > 0 {
+				fmt.Fprintf(out, ": %s", strings.Join(r.Resting, ", "))
+			}
+			fmt.Fprintln(out)
 			if r.Running {
 				fmt.Fprintf(out, "shares %s, %d peers here\n", r.Share, r.Peers)
 			}

@@ -92,6 +92,7 @@ func (d *Device) open(opt Options, m *model.Model) error {
 	}
 	key := d.Store.Key()
 	seed := sha256.Sum256(append([]byte("yan: what a device's chance comes from\n"), key.Seed()...))
+	opt.Learning.Archive = d.Store
 	var err error
 	d.Node, err = node.New(node.Config{
 		Key: key, Seed: binary.LittleEndian.Uint64(seed[:]), Agent: opt.Agent, Share: opt.Share,

@@ -22,6 +22,7 @@ type optimizersOptions struct {
 	methods    []string
 	epochs     int
 	most       int
+	asked      int
 	tune       int
 	goal       float64
 	plot       string
@@ -58,6 +59,7 @@ are those of the processor, without measuring.`,
 	f.StringSliceVar(&o.methods, "method", optimizerNames, "optimizers")
 	f.IntVar(&o.epochs, "epochs", 6, "how often the training digits are read")
 	f.IntVar(&o.most, "most", 10_000, "training digits at most")
+	f.IntVar(&o.asked, "asked", 10_000, "test digits at most")
 	f.IntVar(&o.tune, "tune", 2_500, "digits that rates are tried on, at most")
 	f.Float64Var(&o.goal, "goal", 0.9, "share of the test digits that shall be right")
 	f.StringVar(&o.plot, "plot", "", "PNG `FILE` for the curves")
@@ -73,8 +75,8 @@ func (o *optimizersOptions) check() error {
 			return ui.Usage("--method %s: there are %v", m, optimizerNames)
 		}
 	}
-	if o.epochs < 1 || o.most < 50 || o.tune < 20 || o.seeds < 1 || !(o.goal > 0 && o.goal < 1) {
-		return ui.Usage("--epochs %d, --most %d, --tune %d, --seeds %d, --goal %v: at least 1, 50, 20, 1, and a share", o.epochs, o.most, o.tune, o.seeds, o.goal)
+	if o.epochs < 1 || o.most < 50 || o.tune < 20 || o.asked < 1 || o.seeds < 1 || !(o.goal > 0 && o.goal < 1) {
+		return ui.Usage("--epochs %d, --most %d, --asked %d, --tune %d, --seeds %d, --goal %v: at least 1, 50, 1, 20, 1, and a share", o.epochs, o.most, o.asked, o.tune, o.seeds, o.goal)
 	}
 	return nil
 }
@@ -125,7 +127,7 @@ func optimizers(cmd *cobra.Command, o optimizersOptions) error {
 		return ui.Usage("pictures of %v pixels to learn and of %v to be asked about: both must be alike, and of %d by %d at least", train.Shape, test.Shape, patch, patch)
 	}
 	book := newCodebook(train)
-	known, asked := book.readAll(train, o.most), book.readAll(test, math.MaxInt)
+	known, asked := book.readAll(train, o.most), book.readAll(test, o.asked)
 	r := optimizersReport{Data: train.Arg, Train: len(known), Test: len(asked), Goal: o.goal, Seeds: o.seeds}
 	for _, method := range o.methods {
 		row := optimizerRow{Method: method}

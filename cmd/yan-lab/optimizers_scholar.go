@@ -17,7 +17,7 @@ import (
 var (
 	optimizerNames = []string{"sgd", "adam", "muon", "l-bfgs"}
 	optimizerRates = map[string][]float64{
-		"sgd":  {0.03, 0.1, 0.3},
+		"sgd":  {0.1, 0.3, 1},
 		"adam": {0.001, 0.003, 0.01, 0.03},
 		"muon": {0.001, 0.003, 0.01, 0.03},
 	}

@@ -63,7 +63,7 @@ func TestOptimizersCommand(t *testing.T) {
 		if last.MACs < 1e8 || last.Loss > min(curve[0].Loss, math.Log(10)) {
 			t.Errorf("%s: %.3f right, %+v", row.Method, row.Accuracy.Mean, last)
 		}
-		if row.Method == "adam" && row.Accuracy.Mean < 0.15 {
+		if row.Method == "adam" && row.Accuracy.Mean < 0.3 {
 			t.Errorf("%s has %.3f right", row.Method, row.Accuracy.Mean)
 		}
 		if want := state[row.Method]; want > 0 && (row.State < want || row.State > 1.05*want) {

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/model/sense"
 )
 
 type optimizersOptions struct {
@@ -36,7 +37,7 @@ func optimizersCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "optimizers",
 		Short: "How fast a small mind learns digits by each optimizer, in epochs, multiply-adds and seconds",
-		Long: `optimizers trains a small Yan model on pictures of digits, read patch by patch as codes of a codebook, and prints how far gradient
+		Long: `optimizers trains a small Yan model on pictures of digits, read patch by patch, and prints how far gradient
 descent with momentum, Adam, Muon and L-BFGS come, and what each spends until it is right on a share of the test pictures.
 
 The peak learning rate of each is chosen on the last fifth of the training digits, after two epochs over a part of the rest. L-BFGS
@@ -61,7 +62,7 @@ are those of the processor, without measuring.`,
 	f.IntVar(&o.most, "most", 10_000, "training digits at most")
 	f.IntVar(&o.asked, "asked", 10_000, "test digits at most")
 	f.IntVar(&o.tune, "tune", 2_500, "digits that rates are tried on, at most")
-	f.Float64Var(&o.goal, "goal", 0.9, "share of the test digits that shall be right")
+	f.Float64Var(&o.goal, "goal", 0.95, "share of the test digits that shall be right")
 	f.StringVar(&o.plot, "plot", "", "PNG `FILE` for the curves")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds")
 	f.Uint64Var(&o.seed, "seed", 1, "the first of them")
@@ -123,21 +124,24 @@ func optimizers(cmd *cobra.Command, o optimizersOptions) error {
 	if err != nil {
 		return err
 	}
-	if train.Shape[0] < patch || train.Shape[1] < patch || !slices.Equal(train.Shape, test.Shape) {
-		return ui.Usage("pictures of %v pixels to learn and of %v to be asked about: both must be alike, and of %d by %d at least", train.Shape, test.Shape, patch, patch)
+	if train.Shape[0] < 8 || train.Shape[1] < 8 || !slices.Equal(train.Shape, test.Shape) {
+		return ui.Usage("pictures of %v pixels to learn and of %v to be asked about: both must be alike, and of 8 by 8 at least", train.Shape, test.Shape)
 	}
-	book := newCodebook(train)
-	known, asked := book.readAll(train, o.most), book.readAll(test, o.asked)
+	eye := sense.NewPicture(train.Shape[0], train.Shape[1])
+	if eye.Patches()+eye.Width() > sense.Symbols {
+		return ui.Usage("pictures of %v pixels have %d patches: too many for this model", train.Shape, eye.Patches())
+	}
+	known, asked := readDigits(eye, train, o.most), readDigits(eye, test, o.asked)
 	r := optimizersReport{Data: train.Arg, Train: len(known), Test: len(asked), Goal: o.goal, Seeds: o.seeds}
 	for _, method := range o.methods {
 		row := optimizerRow{Method: method}
-		if row.Rate, row.Tried, err = tuneRate(cmd, o, method, known); err != nil {
+		if row.Rate, row.Tried, err = tuneRate(cmd, o, eye, method, known); err != nil {
 			return err
 		}
 		var accuracy, epochs, macs, seconds []float64
 		for i := range o.seeds {
 			seed := o.seed + uint64(i)
-			p := newScholar(method, row.Rate, seed)
+			p := newScholar(eye, method, row.Rate, seed)
 			r.Parameters, row.State = p.model.Parameters(), p.state()
 			curve, err := p.learn(cmd.Context(), known, asked, o.epochs)
 			p.close()
@@ -172,7 +176,7 @@ func optimizers(cmd *cobra.Command, o optimizersOptions) error {
 }
 
 // tuneRate chooses the rate with which most of the last fifth of the training digits are right.
-func tuneRate(cmd *cobra.Command, o optimizersOptions, method string, known []digit) (best float64, tried map[string]float64, err error) {
+func tuneRate(cmd *cobra.Command, o optimizersOptions, eye *sense.Picture, method string, known []digit) (best float64, tried map[string]float64, err error) {
 	rates := optimizerRates[method]
 	if len(rates) == 0 {
 		return 0, nil, nil
@@ -181,7 +185,7 @@ func tuneRate(cmd *cobra.Command, o optimizersOptions, method string, known []di
 	right := -1.
 	tried = map[string]float64{}
 	for _, rate := range rates {
-		p := newScholar(method, rate, o.seed)
+		p := newScholar(eye, method, rate, o.seed)
 		curve, err := p.learn(cmd.Context(), known[:min(cut, o.tune)], known[cut:], 2)
 		p.close()
 		if err != nil {

@@ -17,9 +17,9 @@ import (
 var (
 	optimizerNames = []string{"sgd", "adam", "muon", "l-bfgs"}
 	optimizerRates = map[string][]float64{
-		"sgd":  {0.1, 0.3, 1},
-		"adam": {0.001, 0.003, 0.01, 0.03},
-		"muon": {0.001, 0.003, 0.01, 0.03},
+		"sgd":  {0.03, 0.1, 0.3, 1},
+		"adam": {0.003, 0.01, 0.03, 0.1},
+		"muon": {0.003, 0.01, 0.03, 0.1},
 	}
 )
 
@@ -30,86 +30,22 @@ func scholarShape() model.Config {
 }
 
 const (
-	patch     = 4  // pixels a side
 	batchSize = 32 // digits a step
 	lbfgsMore = 3  // times the epochs of the others
 )
 
-// A digit is a picture as events, a patch each.
+// A digit is a picture as the features of its patches, (P, F).
 type digit struct {
-	seen  []sense.Event
+	seen  []float32
 	label byte
 }
 
-// A codebook names patches by the nearest of so many as there are bytes.
-type codebook struct {
-	rows, cols int // of a picture, in pixels
-	centres    []float32
-}
-
-// newCodebook finds the codes by k-means (Lloyd) over a sample of the patches, from starts that are spread over it.
-func newCodebook(set *dataset.Set) *codebook {
-	const dim, sample, rounds = patch * patch, 8192, 8
-	b := &codebook{rows: set.Shape[0], cols: set.Shape[1], centres: make([]float32, sense.Symbols*dim)}
-	var x []float32
-	r := rand.New(rand.NewPCG(1, 8))
-	for range sample {
-		e := set.Items[r.IntN(len(set.Items))]
-		at := len(x)
-		x = append(x, make([]float32, dim)...)
-		b.cut(x[at:], e.Pixels, r.IntN(b.rows/patch), r.IntN(b.cols/patch))
-	}
-	for c := range sense.Symbols {
-		copy(b.centres[c*dim:(c+1)*dim], x[c*(sample/sense.Symbols)*dim:])
-	}
-	for range rounds {
-		sum, count := make([]float32, len(b.centres)), make([]float32, sense.Symbols)
-		for i := range sample {
-			c := int(b.nearest(x[i*dim : (i+1)*dim]))
-			kernel.Add(sum[c*dim:(c+1)*dim], x[i*dim:(i+1)*dim])
-			count[c]++
-		}
-		for c, n := range count {
-			if n > 0 {
-				kernel.ScaleTo(b.centres[c*dim:(c+1)*dim], 1/n, sum[c*dim:(c+1)*dim])
-			}
-		}
-	}
-	return b
-}
-
-// cut copies the patch in that row and column, with pixels from 0 to 1.
-func (b *codebook) cut(dst []float32, pixels []byte, row, col int) {
-	for i := range patch {
-		for j := range patch {
-			dst[i*patch+j] = float32(pixels[(row*patch+i)*b.cols+col*patch+j]) / 255
-		}
-	}
-}
-
-func (b *codebook) nearest(x []float32) (code byte) {
-	best := float32(math.Inf(1))
-	for c := range sense.Symbols {
-		w := b.centres[c*len(x) : (c+1)*len(x)]
-		if d := kernel.Dot(w, w) - 2*kernel.Dot(w, x); d < best {
-			best, code = d, byte(c)
-		}
-	}
-	return code
-}
-
-// readAll makes events of at most most pictures, row by row.
-func (b *codebook) readAll(set *dataset.Set, most int) (all []digit) {
-	var x [patch * patch]float32
+// readDigits makes features of at most most pictures.
+func readDigits(p *sense.Picture, set *dataset.Set, most int) (all []digit) {
 	for _, e := range set.Items[:min(most, len(set.Items))] {
-		var codes []byte
-		for row := range b.rows / patch {
-			for col := range b.cols / patch {
-				b.cut(x[:], e.Pixels, row, col)
-				codes = append(codes, b.nearest(x[:]))
-			}
-		}
-		all = append(all, digit{sense.Text(codes), byte(e.Label)})
+		d := digit{make([]float32, p.Patches()*p.Width()), byte(e.Label)}
+		p.Encode(d.seen, e.Pixels)
+		all = append(all, d)
 	}
 	return all
 }
@@ -120,8 +56,11 @@ type stepper interface {
 	Moments() []gradient.Moment
 }
 
-// A scholar learns digits by one optimizer.
+// A scholar learns digits by one optimizer. The first rows of its model's embedding say what each feature of a patch adds to what enters
+// the first layer, and the next ones what each place does; the head reads the mean over the places.
 type scholar struct {
+	places, features int
+
 	model *model.Model
 	opt   stepper         // nil for lbfgs
 	lbfgs *gradient.LBFGS // nil for the others
@@ -131,34 +70,43 @@ type scholar struct {
 	grad  *gradient.Grad
 	pass  gradient.Pass
 	tape  model.Tape
-	d     []float32
-	macs  float64
-	spent float64 // seconds of CPU
+	ws    *kernel.Workspace
+
+	x, embedded, dh  []float32 // (N·P, F), (N·P, D), (N·P, D)
+	mean, final, inv []float32 // (N, D), (N, D), (N)
+	logits, dlogits  []float32 // (N, 256)
+	macs             float64
+	spent            float64 // seconds of CPU
 }
 
-func newScholar(method string, rate float64, seed uint64) *scholar {
+func newScholar(p *sense.Picture, method string, rate float64, seed uint64) *scholar {
 	c := scholarShape()
 	m, err := model.New(c)
 	if err != nil {
 		panic("yan-lab: " + err.Error()) // of a shape that stands above
 	}
-	m.Init(rand.New(rand.NewPCG(seed, 1)))
-	p := &scholar{model: m, rate: rate, rng: rand.New(rand.NewPCG(seed, 2)), pool: kernel.NewPool(1)}
-	if p.grad, err = gradient.NewGrad(c); err != nil {
+	r := rand.New(rand.NewPCG(seed, 1))
+	m.Init(r)
+	clear(m.Head.F32) // every class is as likely as any other
+	s := &scholar{places: p.Patches(), features: p.Width(), model: m, rate: rate, rng: rand.New(rand.NewPCG(seed, 2)), pool: kernel.NewPool(1), ws: kernel.NewWorkspace()}
+	for i := range m.Embed.F32[:s.features*c.Width] {
+		m.Embed.F32[i] = float32(r.NormFloat64() * 3 / math.Sqrt(float64(s.features))) // features are shares, most of them small
+	}
+	if s.grad, err = gradient.NewGrad(c); err != nil {
 		panic("yan-lab: " + err.Error())
 	}
 	adam := gradient.AdamConfig{Beta1: 0.9, Beta2: 0.98, Eps: 1e-8}
 	switch method {
 	case "sgd":
-		p.opt = gradient.NewSGD(0.9, 0, m)
+		s.opt = gradient.NewSGD(0.9, 0, m)
 	case "adam":
-		p.opt = gradient.NewAdam(adam, m)
+		s.opt = gradient.NewAdam(adam, m)
 	case "muon":
-		p.opt = gradient.NewMuon(0.95, adam, m)
+		s.opt = gradient.NewMuon(0.95, adam, m)
 	default:
-		p.lbfgs = &gradient.LBFGS{}
+		s.lbfgs = &gradient.LBFGS{}
 	}
-	return p
+	return s
 }
 
 func (p *scholar) close() { p.pool.Close() }
@@ -271,49 +219,75 @@ func (p *scholar) settle(g []float64) {
 	}
 }
 
-// gradient adds to the gradient that of the digits' surprise, each by that weight, and returns its sum in nats. A digit is what the model
-// expects behind the last patch.
+// gradient adds to the gradient that of the digits' surprise, each by that weight, and returns its sum in nats.
 func (p *scholar) gradient(batch []digit, weight float32) (nats float64) {
 	p.read(batch)
-	n := p.tape.N * sense.Symbols
-	if cap(p.d) < n {
-		p.d = make([]float32, n)
+	d, n := p.model.Config.Width, len(batch)
+	labels := make([]sense.Event, n)
+	for i := range labels {
+		labels[i].Byte = batch[i].label
 	}
-	d := p.d[:n]
-	clear(d)
-	for i, row := range p.last() {
-		nats += gradient.CrossEntropy(d[row:row+sense.Symbols], p.tape.Logits[row:row+sense.Symbols], []sense.Event{{Byte: batch[i].label}}, weight)
+	p.dlogits = fitTo(p.dlogits, n*sense.Symbols)
+	nats = gradient.CrossEntropy(p.dlogits, p.logits, labels, weight)
+	top := p.pass.Top(p.model, p.mean, p.final, p.inv, p.dlogits, p.grad)
+	p.dh = fitTo(p.dh, n*p.places*d)
+	for q := range n * p.places {
+		kernel.ScaleTo(p.dh[q*d:(q+1)*d], 1/float32(p.places), top[q/p.places*d:][:d])
 	}
-	p.pass.Backward(p.model, &p.tape, d, p.grad)
+	dx := p.pass.Below(p.model, &p.tape, p.dh, p.grad)
+	embed := p.grad.Base.Embed.F32
+	kernel.Gemm(p.ws, embed, d, p.x, 1, p.features, dx, d, 1, p.features, d, n*p.places, true)
+	for q := range n {
+		kernel.Add(embed[p.features*d:(p.features+p.places)*d], dx[q*p.places*d:][:p.places*d])
+	}
 	p.macs += 3 * p.thought() // forward, and back to the inputs and to the weights
 	return nats
 }
 
 // read has the model read all pictures of a batch side by side.
 func (p *scholar) read(batch []digit) {
-	states, in := make([]*model.State, len(batch)), make([][]sense.Event, len(batch))
-	for i, d := range batch {
-		states[i], in[i] = p.model.NewState(), d.seen
+	d, n := p.model.Config.Width, len(batch)
+	rows := n * p.places
+	p.x, p.embedded = fitTo(p.x, rows*p.features), fitTo(p.embedded, rows*d)
+	states, in := make([]*model.State, n), make([][]sense.Event, n)
+	for i, of := range batch {
+		copy(p.x[i*p.places*p.features:], of.seen)
+		states[i], in[i] = p.model.NewState(), make([]sense.Event, p.places)
 	}
+	embed := p.model.Embed.F32
+	kernel.Gemm(p.ws, p.embedded, d, p.x, p.features, 1, embed, d, 1, rows, d, p.features, false)
+	for i := range n {
+		kernel.Add(p.embedded[i*p.places*d:][:p.places*d], embed[p.features*d:(p.features+p.places)*d])
+	}
+	p.tape.Embedded, p.tape.LastOnly = p.embedded, true
 	p.model.ForwardAll(states, in, &p.tape)
+
+	p.mean, p.final, p.inv, p.logits = fitTo(p.mean, n*d), fitTo(p.final, n*d), fitTo(p.inv, n), fitTo(p.logits, n*sense.Symbols)
+	clear(p.mean)
+	for i := range n {
+		mean := p.mean[i*d : (i+1)*d]
+		for q := range p.places {
+			kernel.Add(mean, p.tape.H[(i*p.places+q)*d:][:d])
+		}
+		kernel.Scale(mean, 1/float32(p.places))
+		p.inv[i] = kernel.RMSNorm(p.final[i*d:(i+1)*d], mean, p.model.Norm, 1e-6)
+	}
+	kernel.Project(p.ws, p.logits, sense.Symbols, p.final, d, p.model.Head, 1, d, n, sense.Symbols, d, false)
 }
 
-// last is where the log-odds behind the last patch of each picture begin.
-func (p *scholar) last() (rows []int) {
-	at := 0
-	for _, s := range p.tape.Streams() {
-		at += s.N
-		rows = append(rows, (at-1)*sense.Symbols)
+func fitTo(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return kernel.Aligned(n)
 	}
-	return rows
+	return s[:n]
 }
 
 // thought is how many multiply-adds the last forward pass took.
 func (p *scholar) thought() float64 {
 	c := p.model.Config
 	d, n := float64(c.Width), float64(p.tape.N)
-	dense := float64(c.Layers)*(4*d*d/float64(c.Channels)+d*float64(c.KeyRank)+float64(c.Sections*c.KeyRank)) + sense.Symbols*d
-	sum := n * dense
+	dense := float64(c.Layers)*(4*d*d/float64(c.Channels)+d*float64(c.KeyRank)+float64(c.Sections*c.KeyRank)) + d*float64(p.features)
+	sum := n*dense + n/float64(p.places)*sense.Symbols*d
 	for i := range p.tape.Layers {
 		sum += float64(p.tape.Layers[i].Base.Len() * c.SectionSize())
 	}
@@ -353,8 +327,8 @@ func (p *scholar) mark(epochs, loss float64, asked []digit) mark {
 	for at := 0; at < len(asked); at += batchSize {
 		batch := asked[at:min(at+batchSize, len(asked))]
 		p.read(batch)
-		for i, row := range p.last() {
-			logits, best := p.tape.Logits[row:row+sense.Symbols], 0
+		for i := range batch {
+			logits, best := p.logits[i*sense.Symbols:(i+1)*sense.Symbols], 0
 			for c, v := range logits {
 				if v > logits[best] {
 					best = c

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
@@ -120,7 +121,7 @@ func (t *Trainer) grow(add int) {
 //
 // A gate is [z_s − α·τ]₊ with τ ≥ max z − 1, and only scores above max z − 1 count for τ. With z_child ≤ z_parent − b for a b
 // of 1 at least the child is none of these; and with b ≥ α + (1−α)·U it is shut as well, U being no less than any score:
-// z_child ≤ max z − α − (1−α)·max z = α·(max z − 1) ≤ α·τ.
+// z_child ≤ max z − α − (1−α)·max z = α·(max z − 1) ≤ α·τ. Where events may lower the floor, b is higher by as much.
 func (t *Trainer) split(layer, parent, child int, highest float64, r *rand.Rand) {
 	c, l := t.model.Config, &t.model.Layers[layer]
 	rank, size := c.KeyRank, c.SectionSize()
@@ -139,7 +140,7 @@ func (t *Trainer) split(layer, parent, child int, highest float64, r *rand.Rand)
 	t.inherit(layer, parent, child)
 
 	alpha := float64(c.Alpha)
-	low := max(1, alpha+(1-alpha)*highest) + t.reach(layer, apart) + slack
+	low := max(1, alpha+(1-alpha)*highest+t.demand()) + t.reach(layer, apart) + slack
 	l.Bias[child] = l.Bias[parent] - float32(low)
 	t.growing.Wake[layer][child] = float32(low / wakeSteps)
 }
@@ -157,6 +158,14 @@ func (t *Trainer) inherit(layer, parent, child int) {
 			}
 		}
 	}
+}
+
+// demand is by how much an event lowers the floor of its gates at most.
+func (t *Trainer) demand() float64 {
+	if t.model.Demand == nil {
+		return 0
+	}
+	return float64(t.model.Config.Demand) * float64(max(slices.Max(t.model.Demand.Open), 0))
 }
 
 // highest bounds the scores of a layer's first sections, whatever the input is.

@@ -24,6 +24,7 @@ func TestGrowthChangesNothing(t *testing.T) {
 		"thresholds":       func(c *TrainConfig) { c.Model.Alpha = 0 },
 		"sparsemax":        func(c *TrainConfig) { c.Model.Alpha = 1 },
 		"a tight budget":   func(c *TrainConfig) { c.Model.MaxActive = c.Model.Active },
+		"demand":           func(c *TrainConfig) { c.Model.Demand = 3 },
 		"muon":             func(c *TrainConfig) { c.Optimizer = "muon" },
 		"gradient descent": func(c *TrainConfig) { c.Optimizer = "sgd" },
 	} {

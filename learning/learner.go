@@ -21,7 +21,7 @@ type Config struct {
 	Sections  int        // sections that a new skill has in each of its layers [12]
 	Neurons   int        // neurons in each of them; 0 takes the base's
 	Rate      float64    // learning rate of skill sections [0.001]
-	Rule      local.Rule // by what error they learn: local.Backward, local.Broadcast or local.Own [local.Backward]
+	Rule      local.Rule // by what error they learn: local.Backward, local.Top, local.Broadcast or local.Own [local.Backward]
 	Rehearse  int        // passes over a short utterance when it ends [16]
 	Infancy   int        // events during which a new skill is open whatever the context is [4096]
 	Patience  int        // chunks without an open skill before one is grown or widened [2]
@@ -191,8 +191,8 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 	if cfg.Chunk < 1 || cfg.Chunk > 4096 || cfg.Rate < 0 || cfg.Rate > 1 || cfg.Fast > maxFast || cfg.Fast&(cfg.Fast-1) != 0 && cfg.Fast > 0 {
 		return nil, fmt.Errorf("learning: chunk %d, rate %v, fast layer of %d rows: out of range", cfg.Chunk, cfg.Rate, cfg.Fast)
 	}
-	if !slices.Contains([]local.Rule{local.Backward, local.Broadcast, local.Own}, cfg.Rule) {
-		return nil, fmt.Errorf("learning: rule %q: skills learn by %s, %s or %s", cfg.Rule, local.Backward, local.Broadcast, local.Own)
+	if rules := []local.Rule{local.Backward, local.Top, local.Broadcast, local.Own}; !slices.Contains(rules, cfg.Rule) {
+		return nil, fmt.Errorf("learning: rule %q: skills learn by one of %q", cfg.Rule, rules)
 	}
 	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), wrote: -1, trust: firstTrust}
 	if cfg.Fast > 0 {

@@ -28,7 +28,7 @@ func TestSkillsLearnByLocalRules(t *testing.T) {
 	before := bits(m, unseen)
 	gain := map[local.Rule]float64{}
 	var weights [][]float32
-	for _, rule := range []local.Rule{local.Backward, local.Broadcast, local.Own} {
+	for _, rule := range []local.Rule{local.Backward, local.Broadcast, local.Own, local.Top} {
 		m := learn(rule)
 		gain[rule] = before - bits(m, unseen)
 		weights = append(weights, m.Banks[0].Weights)
@@ -39,7 +39,7 @@ func TestSkillsLearnByLocalRules(t *testing.T) {
 			t.Errorf("%s: of %.3f bits a byte %.3f are gained, by a backward pass %.3f", rule, before, g, gain[local.Backward])
 		}
 	}
-	if slices.Equal(weights[0], weights[1]) || slices.Equal(weights[1], weights[2]) || slices.Equal(weights[0], weights[2]) {
+	if slices.Equal(weights[0], weights[1]) || slices.Equal(weights[1], weights[2]) || slices.Equal(weights[0], weights[2]) || slices.Equal(weights[0], weights[3]) {
 		t.Error("two rules wrote the same")
 	}
 	if !slices.Equal(learn(local.Own).Banks[0].Weights, weights[2]) {

@@ -65,7 +65,7 @@ other text passes by.`,
 	f.StringSliceVar(&o.methods, "method", []string{byNobody, byBoth, bySkill, byFast, byFull, byLowRank}, "who is taught")
 	f.Float64SliceVar(&o.rates, "rate", []float64{0.0003, 0.001, 0.003}, "learning rates to choose from, of all weights and of adapters")
 	f.StringVar(&o.model, "model", "", "checkpoint `FILE` of the base; the embedded one if empty")
-	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, broadcast, own; see yan-lab local")
+	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, top, broadcast, own; see yan-lab local")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds, each with facts of its own")
 	f.Uint64Var(&o.seed, "seed", 1, "the first of them")
 	f.BoolVar(&o.json, "json", false, "print JSON")

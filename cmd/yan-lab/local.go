@@ -43,6 +43,7 @@ activations that had to be kept for it.
 own        each layer learns from a read-out of its own
 sum        read-outs add up from below: each layer learns what those below left over
 broadcast  every layer learns from the error of the read-out on top, as if it stood there itself
+top        the last layer alone learns, from the read-out that stands on it
 backward   backpropagation
 frozen     the layers stay as they were drawn, and read-outs alone learn: the control
 
@@ -68,7 +69,7 @@ With --validate the last tenth of what is to be learnt is asked about in place o
 	f.StringArrayVar(&o.test, "test", nil, "what to be asked about, as `images:IMG,LABELS`; may be repeated")
 	f.StringVar(&o.text, "text", "", "a text to learn in place of pictures, as `kind:path`")
 	f.IntVar(&o.bytes, "bytes", 600_000, "how many bytes of it to see; repeats count")
-	f.StringSliceVar(&o.rules, "rule", []string{"own", "sum", "broadcast", "backward", "frozen"}, "by what to learn")
+	f.StringSliceVar(&o.rules, "rule", []string{"own", "sum", "broadcast", "top", "backward", "frozen"}, "by what to learn")
 	f.BoolVar(&o.validate, "validate", false, "ask about the last tenth of what is to be learnt")
 	f.Float64Var(&o.epochs, "epochs", 8, "how often to see every picture")
 	f.IntVar(&o.batch, "batch", 16, "pictures of a step")

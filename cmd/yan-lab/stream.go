@@ -72,7 +72,7 @@ What is kept to be measured on is the tail of each --keep. Without --data it is 
 	f.StringSliceVar(&o.methods, "method", []string{byBase, byAll, bySkill, byFast, byBoth}, "what reads it")
 	f.StringVar(&o.model, "model", "", "checkpoint `FILE` of the base; the embedded one if empty")
 	f.Float64Var(&o.rate, "rate", 0.0003, "learning rate of all weights")
-	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, broadcast, own; see yan-lab local")
+	f.StringSliceVar(&o.rules, "rule", []string{"backward"}, "by what error skills learn: backward, top, broadcast, own; see yan-lab local")
 	f.IntVar(&o.bytes, "bytes", 0, "read that much of the stream alone; 0 for all of it")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds")
 	f.Uint64Var(&o.seed, "seed", 1, "the first of them")

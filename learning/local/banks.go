@@ -32,15 +32,19 @@ func (l *Lens) Read(m *model.Model, t *model.Tape, layer int) (logits []float32)
 }
 
 // Banks adds to g the gradient of the banks of a language model by a local rule: [Broadcast] tells the sections of every
-// layer the error at the top as if they stood there (learning.md 6.5.3), and with [Own] each layer is told what it would
-// be wrong about if it were the last. Nothing is carried back through a layer; a bank in the last layer gets by both what it
-// gets from a backward pass. t is the tape of m's last Forward over a chunk behind which the events next came, and
+// layer the error at the top as if they stood there (learning.md 6.5.3), [Top] those of the last layer alone, and with
+// [Own] each layer is told what it would be wrong about if it were the last. Nothing is carried back through a layer; a
+// bank in the last layer gets by all three what it gets from a backward pass. t is the tape of m's last Forward over a chunk behind which the events next came, and
 // dlogits the gradient of the loss by its logits, of which every event has the given weight.
 func (l *Lens) Banks(rule Rule, p *gradient.Pass, m *model.Model, t *model.Tape, next []sense.Event, dlogits []float32, weight float32, g *gradient.Grad) {
 	last := len(m.Layers) - 1
-	if rule == Broadcast {
+	if rule == Broadcast || rule == Top {
 		dh := p.Top(m, t.H, t.Final, t.FinalInv, dlogits, g)
-		for i := m.Config.ContextLayer; i <= last; i++ {
+		from := m.Config.ContextLayer
+		if rule == Top {
+			from = last
+		}
+		for i := from; i <= last; i++ {
 			p.Bank(m, t, i, dh, g)
 		}
 		return

@@ -125,8 +125,11 @@ func TestBankRulesAgainstFiniteDifferences(t *testing.T) {
 func TestBankRulesAtTheTop(t *testing.T) {
 	m, in, next := skilled(t, 4)
 	full := bankGradient(t, Backward, m, in, next)
-	for _, rule := range []Rule{Own, Broadcast} {
+	for _, rule := range []Rule{Own, Broadcast, Top} {
 		g := bankGradient(t, rule, m, in, next)
+		if below := kernel.SumSquares(g.Layers[1].Sections) + kernel.SumSquares(g.Layers[0].Keys); (below == 0) != (rule == Top) {
+			t.Errorf("%s: below the last layer the squares of the gradient are %g", rule, below)
+		}
 		if !slices.Equal(g.Layers[2].Sections, full.Layers[2].Sections) || !slices.Equal(g.Layers[2].Keys, full.Layers[2].Keys) {
 			t.Errorf("%s: the last layer learns something else than by a backward pass", rule)
 		}

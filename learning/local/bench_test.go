@@ -38,7 +38,7 @@ func BenchmarkBanks(b *testing.B) {
 			m.Forward(s, in, &tape)
 		}
 	})
-	for _, rule := range []Rule{Backward, Broadcast, Own} {
+	for _, rule := range []Rule{Backward, Broadcast, Top, Own} {
 		b.Run(string(rule), func(b *testing.B) {
 			for b.Loop() {
 				if rule == Backward {

@@ -32,6 +32,8 @@ const (
 	Sum Rule = "sum"
 	// Broadcast tells every layer the error of the read-out on top as if it stood there itself.
 	Broadcast Rule = "broadcast"
+	// Top has the last layer alone learn, from the error of the read-out that stands on it.
+	Top Rule = "top"
 	// Backward is backpropagation through all layers: what the others are compared with.
 	Backward Rule = "backward"
 	// Frozen leaves the layers as they were drawn. Read-outs alone learn: what others are worth is beyond that.
@@ -39,7 +41,7 @@ const (
 )
 
 // Rules lists all of them.
-var Rules = []Rule{Own, Sum, Broadcast, Backward, Frozen}
+var Rules = []Rule{Own, Sum, Broadcast, Top, Backward, Frozen}
 
 // global reports whether a layer has to wait for those above it.
 func (r Rule) global() bool { return r == Broadcast || r == Backward }

@@ -208,7 +208,7 @@ func (t *Trainer) think(labels []int, forward func(each func(int)), entered func
 		t.net.listen(r, i)
 		t.count(i)
 		nats = t.err(i)
-		if t.cfg.Rule == Own || t.cfg.Rule == Sum {
+		if t.cfg.Rule == Own || t.cfg.Rule == Sum || t.cfg.Rule == Top && i == c.Model.Layers-1 {
 			local(i)
 		}
 	})
@@ -245,7 +245,7 @@ func (t *Trainer) err(i int) (nats float64) {
 		p.ws = kernel.NewWorkspace()
 	}
 	p.gemm(t.net.readout(t.dheads.Readouts, i), d, t.errs, 1, k, r.States[i], d, 1, k, d, n, true)
-	if t.cfg.Rule.global() && i < c.Model.Layers-1 || t.cfg.Rule == Frozen {
+	if t.cfg.Rule == Frozen || t.cfg.Rule != Own && t.cfg.Rule != Sum && i < c.Model.Layers-1 {
 		return nats // nobody asks for the error of this layer
 	}
 	p.dq = fit(p.dq, n*d)

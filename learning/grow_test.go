@@ -3,8 +3,10 @@ package learning
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
+	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
 )
 
@@ -36,7 +38,9 @@ func TestGrowthChangesNothing(t *testing.T) {
 		}
 		before := tr.Model().Thaw()
 		have := before.Config.Sections
+		moments, age := tr.optimizer.Moments(), *tr.optimizer.Age()
 		tr.grow(16)
+		checkMoments(t, name, before, tr, moments, age)
 		after := tr.Model()
 		if after.Config.Sections != have+16 || after.Parameters() <= before.Parameters() || after.Config.Active != before.Config.Active {
 			t.Fatalf("%s: from %+v it grew to %+v", name, before.Config, after.Config)
@@ -53,6 +57,34 @@ func TestGrowthChangesNothing(t *testing.T) {
 		}
 		if sameThought(before, after, readings(1, 3000)) {
 			t.Errorf("%s: awake, what was added says nothing: the test sees nothing", name)
+		}
+	}
+}
+
+// checkMoments sees that the optimizer of a model that has grown remembers what it did before.
+func checkMoments(t *testing.T, name string, before *model.Model, tr *Trainer, was []gradient.Moment, age int) {
+	t.Helper()
+	if *tr.optimizer.Age() != age || age == 0 {
+		t.Errorf("%s: %d steps old, and %d before", name, *tr.optimizer.Age(), age)
+	}
+	for k, now := range tr.optimizer.Moments() {
+		if len(was[k].Data) != len(before.Weights) {
+			if sum(was[k].Data) != sum(now.Data) {
+				t.Errorf("%s: %s is another", name, now.Name)
+			}
+			continue
+		}
+		moved := false
+		for i, of := range tr.Model().Tensors() {
+			from := before.Tensors()[i]
+			old := was[k].Data[from.Off:][:from.Len()]
+			moved = moved || slices.Max(old) > 0
+			if !slices.Equal(old, now.Data[of.Off:][:from.Len()]) {
+				t.Errorf("%s: %s of %s is another", name, now.Name, of.Name)
+			}
+		}
+		if !moved {
+			t.Errorf("%s: %s is zero: the test sees nothing", name, now.Name)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type growthOptions struct {
 // computes no more sections when there are more of them.
 var growthShapes = map[string]learning.TrainConfig{
 	"few":  {Model: model.Config{Width: 64, Layers: 2, Channels: 4, Sections: 80, Neurons: 8, KeyRank: 16, Active: 4, MaxActive: 5, Alpha: 1, ContextLayer: 1}, Rate: 0.006},
+	"some": {Model: model.Config{Width: 64, Layers: 2, Channels: 4, Sections: 180, Neurons: 8, KeyRank: 16, Active: 3, MaxActive: 4, Alpha: 1, ContextLayer: 1}, Rate: 0.006},
 	"many": {Model: model.Config{Width: 32, Layers: 2, Channels: 4, Sections: 960, Neurons: 8, KeyRank: 8, Active: 2, Alpha: 1, ContextLayer: 1}, Rate: 0.008},
 }
 
@@ -52,7 +53,7 @@ The active share is the part of all parameters that an event is computed with, t
 	f := c.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.data, "data", "", "what to read, as `kind:path`; tiny Shakespeare, or a generated text")
-	f.StringVar(&o.config, "config", "few", "few: 8 to 80 sections; many: 96 to 960")
+	f.StringVar(&o.config, "config", "few", "few: 8 to 80 sections; some: 18 to 180; many: 96 to 960")
 	f.Int64Var(&o.bytes, "bytes", 2_000_000, "bytes that each reads, repeats counted")
 	f.IntVar(&o.most, "held", 100_000, "held-out bytes to measure on, at most")
 	f.IntVar(&o.seeds, "seeds", 3, "seeds")
@@ -86,7 +87,7 @@ type growthReport struct {
 func growth(cmd *cobra.Command, o growthOptions) error {
 	shape, ok := growthShapes[o.config]
 	if !ok || o.bytes < 10_000 || o.seeds < 1 || o.most < 100 {
-		return ui.Usage("growth: --config %s, --bytes %d, --seeds %d, --held %d: few or many, and at least 10000, 1 and 100", o.config, o.bytes, o.seeds, o.most)
+		return ui.Usage("growth: --config %s, --bytes %d, --seeds %d, --held %d: few, some or many, and at least 10000, 1 and 100", o.config, o.bytes, o.seeds, o.most)
 	}
 	d, err := orGenerated(o.data, "text:tinyshakespeare/input.txt", "verse")
 	if err != nil {

@@ -224,7 +224,8 @@ func (l *Learner) Base() *model.Model { return l.base }
 // context is. It must not be written, and changes with what is observed next.
 func (l *Learner) Model() *model.Model { return l.model }
 
-// Settled is the mind as it would think in any other stream: every skill opens by its gate alone.
+// Settled is the mind as it would think in any other stream: every skill stands behind its gate, with the average of its
+// weights. A [Reader] of it opens them by likelihood.
 func (l *Learner) Settled() *model.Model {
 	l.Settle()
 	banks := make([]*model.Bank, len(l.skills))

@@ -25,8 +25,9 @@
 //
 // When it grows, splits and retires. An empty skill is grown where surprise meets no open one, up to Config.MaxSkills, and changes nothing
 // until it has learnt, for its W2 are zero; beyond that the likeliest one is widened: its gate is solved anew with the new context
-// among its samples. A base that is trained splits the sections that are surprised most ([Growth]). Removing a skill
-// ([Learner.Forget]) gives back the mind without it, to the bit.
+// among its samples. A base that is trained splits the sections that are surprised most ([Growth]). Where skills take more
+// than Config.Memory, those that are used least rest in an [Archive] and are back before their gate lets them speak, so that nothing
+// is said or learnt otherwise. Removing a skill ([Learner.Forget]) gives back the mind without it, to the bit.
 //
 // The package is pure: events go in, numbers come out, chance comes from a seed. It knows nothing of peers, disks and clocks.
 // Nothing here is safe for concurrent use.

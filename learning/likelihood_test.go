@@ -238,3 +238,21 @@ func TestAsideOfAnotherStream(t *testing.T) {
 		t.Errorf("by gates %v bits a byte, want %v", got, want)
 	}
 }
+
+// Skills that rest are asked as those that do not, and stay at rest in the learner.
+func TestReaderAsksThoseAtRest(t *testing.T) {
+	free, bound, _ := resters(t, 1)
+	resting := len(bound.Resting())
+	if resting < 2 {
+		t.Fatalf("%d skills rest", resting)
+	}
+	a, b := NewReader(free.Settled()), NewReader(bound.Settled())
+	for _, e := range textOf(append(readings(9, 600), recipes(9, 600)...)) {
+		if !slices.Equal(a.Step(e), b.Step(e)) || !slices.Equal(a.Believed(), b.Believed()) {
+			t.Fatal("who asks skills at rest hears something else")
+		}
+	}
+	if len(bound.Resting()) != resting {
+		t.Errorf("%d rest after it, %d before", len(bound.Resting()), resting)
+	}
+}

@@ -60,13 +60,13 @@ func TestForgetting(t *testing.T) {
 	if kept, err := filepath.Glob(filepath.Join(cache, "base-*")); err != nil || len(kept) != 1 {
 		t.Errorf("%v is kept, %v", kept, err)
 	}
+	t.Run("ablate", func(t *testing.T) { ablatesOn(t, cache) }) // on the same base
 }
 
-// What a mechanism is for shows in a table without it.
-func TestAblate(t *testing.T) {
-	t.Setenv("YAN_DATA", t.TempDir()+"/none")
+// ablatesOn checks that what a mechanism is for shows in a table without it.
+func ablatesOn(t *testing.T, cache string) {
 	args := []string{"ablate", "--config", "pocket", "--mode", "interleaved", "--method", "ours,always open,likelihood",
-		"--learn", "6000", "--train", "40000", "--seeds", "1", "--cache", t.TempDir(), "--json"}
+		"--learn", "6000", "--train", "40000", "--seeds", "1", "--cache", cache, "--json"}
 	status, out, errs := yanLab(t, args...)
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, errs)

@@ -13,8 +13,8 @@ import (
 )
 
 // A Delta is a skill on its way to another device: the change it makes to a base that both have, section
-// by section, the samples that its gate is solved from, and its evidence. Encoded it is a tensor file,
-// with 16 bits a weight and 8 bits a sample.
+// by section, the samples that its gate is solved from, and its evidence. It travels packed (see Pack). Tensor files with 16 bits a
+// weight and 8 bits a sample, which were before, are still read.
 type Delta struct {
 	Name   string
 	Base   [32]byte // fingerprint of the base it stands on
@@ -23,6 +23,7 @@ type Delta struct {
 
 	bank    *model.Bank
 	samples []float32
+	digest  [32]byte // of the bytes that it was unpacked from
 }
 
 // Sections is how many sections the delta consists of.
@@ -48,10 +49,10 @@ const (
 // ErrDelta is returned for bytes that are no skill, or none for this base.
 var ErrDelta = errors.New("learning: not a usable skill")
 
-// Encode returns the delta as bytes.
+// Encode returns the delta as a tensor file, which devices read that know of nothing else.
 func (d *Delta) Encode(c model.Config) ([]byte, error) {
 	dim := c.ContextSize()
-	head, err := json.Marshal(deltaHeader{d.Name, hex.EncodeToString(d.Base[:]), d.bank.Sections, d.bank.Neurons, d.Events, d.Gain})
+	head, err := json.Marshal(d.header())
 	if err != nil {
 		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
 	}
@@ -75,13 +76,17 @@ func (d *Delta) Encode(c model.Config) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// DecodeDelta parses what Encode wrote, for a base of shape c and this fingerprint. It trusts nothing.
+// DecodeDelta parses what Encode wrote, or what Pack wrote of a whole delta, for a base of shape c and this fingerprint. It trusts
+// nothing.
 func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 	bad := func(format string, a ...any) (*Delta, error) {
 		return nil, fmt.Errorf("%w: %s", ErrDelta, fmt.Sprintf(format, a...))
 	}
 	if len(b) > maxDelta {
 		return bad("%d bytes, more than %d", len(b), maxDelta)
+	}
+	if bytes.HasPrefix(b, []byte(packedMagic)) {
+		return Unpack(b, c, base, nil)
 	}
 	f, err := model.ReadTensors(b)
 	if err != nil {
@@ -94,17 +99,11 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 	if err := json.Unmarshal([]byte(f.Meta["skill"]), &h); err != nil {
 		return bad("its header: %v", err)
 	}
-	if err := CheckName(h.Name); err != nil {
+	if err := h.check(base); err != nil {
 		return bad("%v", err)
-	}
-	if h.Base != hex.EncodeToString(base[:]) {
-		return bad("it stands on another base model (%.8s, this device has %x)", h.Base, base[:4])
 	}
 	if !bankFits(c, h.Sections, h.Neurons, len(b)/2) {
 		return bad("%d sections of %d neurons do not fit %d bytes", h.Sections, h.Neurons, len(b))
-	}
-	if h.Gain-h.Gain != 0 || math.Abs(h.Gain) > 10 {
-		return bad("it claims a gain of %v", h.Gain)
 	}
 	d := &Delta{Name: h.Name, Base: base, Events: h.Events, Gain: h.Gain}
 	if d.bank, err = model.NewBank(c, h.Name, h.Sections, h.Neurons); err != nil {
@@ -134,12 +133,34 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 			return bad("%v", err)
 		}
 	}
-	for i, v := range d.bank.Weights {
-		if v > maxDeltaWeight || v < -maxDeltaWeight {
-			return bad("weight %d is %v", i, v)
-		}
+	if err := checkWeights(d.bank.Weights); err != nil {
+		return nil, err
 	}
 	return d, nil
+}
+
+// check is what a delta of any format has to say of itself on a device with this base.
+func (h *deltaHeader) check(base [32]byte) error {
+	if err := CheckName(h.Name); err != nil {
+		return err
+	}
+	if h.Base != hex.EncodeToString(base[:]) {
+		return fmt.Errorf("it stands on another base model (%.8s, this device has %x)", h.Base, base[:4])
+	}
+	if h.Gain-h.Gain != 0 || math.Abs(h.Gain) > 10 {
+		return fmt.Errorf("it claims a gain of %v", h.Gain)
+	}
+	return nil
+}
+
+// checkWeights refuses what no honest device sends, and what is no number.
+func checkWeights(w []float32) error {
+	for i, v := range w {
+		if !(v <= maxDeltaWeight && v >= -maxDeltaWeight) {
+			return fmt.Errorf("%w: weight %d is %v", ErrDelta, i, v)
+		}
+	}
+	return nil
 }
 
 // bankFits reports whether a bank of so many sections and neurons can be, and has at most most numbers.

@@ -1,0 +1,103 @@
+package learning
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/yanmesh/yan/model/kernel"
+)
+
+// quantise writes each weight with so many bits: 32 and 16 as floats, fewer as a multiple of a scale that a block of scaleBlock
+// weights shares.
+func quantise(w []float32, bits int) (scales, codes []byte) {
+	n := len(w)
+	codes = make([]byte, (n*codeBits(bits)+7)/8)
+	if bits >= 16 {
+		for i, v := range w {
+			u := math.Float32bits(v)
+			if bits == 16 {
+				u = uint32(kernel.ToBF16(v)) << 16
+			}
+			for k := range bits / 8 { // the bytes that are alike stand together
+				codes[k*n+i] = byte(u >> (24 - 8*k))
+			}
+		}
+		return nil, codes
+	}
+	i, most := 0, float64(int(1)<<(bits-1)-1)
+	for block := range slices.Chunk(w, scaleBlock) {
+		h := kernel.ToBF16(scaleOf(block, most, bits))
+		scales = binary.LittleEndian.AppendUint16(scales, h)
+		scale := float64(kernel.FromBF16(h))
+		for _, v := range block {
+			putCode(codes, i, bits, int8(level(float64(v), scale, most)))
+			i++
+		}
+	}
+	return scales, codes
+}
+
+// level is the multiple of scale that is nearest to v.
+func level(v, scale, most float64) float64 {
+	if scale == 0 {
+		return 0
+	}
+	return min(max(math.RoundToEven(v/scale), -most), most)
+}
+
+// scaleOf is the scale at which a block loses least, in squares. With few levels it is worth while to cut off what is largest.
+func scaleOf(block []float32, most float64, bits int) float32 {
+	var top float64
+	for _, v := range block {
+		top = max(top, math.Abs(float64(v)))
+	}
+	widest := top / most
+	if bits == 8 || widest == 0 {
+		return float32(widest)
+	}
+	best, least := widest, math.Inf(1)
+	for f := 1.0; f > 0.3; f -= 0.05 {
+		var lost float64
+		for _, v := range block {
+			e := float64(v) - f*widest*level(float64(v), f*widest, most)
+			lost += e * e
+		}
+		if lost < least {
+			best, least = f*widest, lost
+		}
+	}
+	return float32(best)
+}
+
+// dequantised is what quantise wrote, n weights of it.
+func dequantised(scales, codes []byte, bits, n int) []float32 {
+	w := make([]float32, n)
+	for i := range w {
+		if bits < 16 {
+			w[i] = kernel.FromBF16(binary.LittleEndian.Uint16(scales[i/scaleBlock*2:])) * float32(codeAt(codes, i, bits))
+			continue
+		}
+		var u uint32
+		for k := range bits / 8 {
+			u |= uint32(codes[k*n+i]) << (24 - 8*k)
+		}
+		w[i] = math.Float32frombits(u)
+	}
+	return w
+}
+
+func putCode(codes []byte, i, bits int, v int8) {
+	if bits == 8 {
+		codes[i] = byte(v)
+		return
+	}
+	codes[i/2] |= byte(v) & 15 << (i % 2 * 4)
+}
+
+func codeAt(codes []byte, i, bits int) int8 {
+	if bits == 8 {
+		return int8(codes[i])
+	}
+	return int8(codes[i/2]>>(i%2*4)<<4) >> 4
+}

@@ -30,21 +30,26 @@ import (
 
 // A Packing says in how few bytes a delta travels. The zero value is what devices use.
 type Packing struct {
-	// Bits are those of a weight: 32 and 16 are floats, 8 to 2 whole multiples of a scale that 64 weights share. If zero, 3.
+	// Bits are those of a weight: 32 and 16 are floats, 8, 6, 5, 4, 3 and 2 whole multiples of a scale that 64 weights share. If zero,
+	// 5 for the whole and 4 for a difference.
 	Bits int
-	// Share is how many of the weights are told to those who have an earlier version, those that changed most first. If zero, 1/10.
+	// Share is how many of the weights are told to those who have an earlier version, those that changed most first. If zero, 1/4.
 	// What is left out goes into the next version, since that is counted from what the others have.
 	Share float64
 	// Plain leaves out the entropy code.
 	Plain bool
 }
 
-func (p Packing) withDefaults() Packing {
-	if p.Bits == 0 {
-		p.Bits = 3
+func (p Packing) withDefaults(whole bool) Packing {
+	switch {
+	case p.Bits != 0:
+	case whole:
+		p.Bits = 5
+	default:
+		p.Bits = 4
 	}
 	if p.Share == 0 {
-		p.Share = 0.1
+		p.Share = 0.25
 	}
 	return p
 }
@@ -59,7 +64,7 @@ func (p Packing) check() error {
 	return nil
 }
 
-var packedBits = []int{2, 3, 4, 8, 16, 32}
+var packedBits = []int{2, 3, 4, 5, 6, 8, 16, 32}
 
 const (
 	packedMagic = "yan\x02" // as the length of a tensor file's header this would be too long
@@ -98,8 +103,16 @@ func (h *packedHeader) sizes(c model.Config) (s [4]int) {
 	return s
 }
 
-// codeBits is the room of a weight before the entropy code, to which the unused values of a half byte cost nothing.
-func codeBits(bits int) int { return max(bits, 4) }
+// codeBits is the room of a weight before the entropy code, to which values that are never used cost nothing.
+func codeBits(bits int) int {
+	switch {
+	case bits <= 4:
+		return 4
+	case bits <= 8:
+		return 8
+	}
+	return bits
+}
 
 // Digest names a delta by the bytes that it was decoded from. It is zero for one that was not packed.
 func (d *Delta) Digest() [32]byte { return d.digest }
@@ -108,7 +121,7 @@ func (d *Delta) Digest() [32]byte { return d.digest }
 // Unpack makes of the bytes that Pack returned for it. So what quantisation and choice left out of one version is in the next one's
 // difference: error feedback in the form of EF21 (Richtárik, Sokolov and Fatkhullin 2021, algorithm 2).
 func (d *Delta) Pack(c model.Config, how Packing, since *Delta) ([]byte, error) {
-	how = how.withDefaults()
+	how = how.withDefaults(since == nil)
 	if err := how.check(); err != nil {
 		return nil, err
 	}

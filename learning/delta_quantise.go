@@ -53,7 +53,7 @@ func scaleOf(block []float32, most float64, bits int) float32 {
 		top = max(top, math.Abs(float64(v)))
 	}
 	widest := top / most
-	if bits == 8 || widest == 0 {
+	if bits >= 8 || widest == 0 {
 		return float32(widest)
 	}
 	best, least := widest, math.Inf(1)
@@ -88,7 +88,7 @@ func dequantised(scales, codes []byte, bits, n int) []float32 {
 }
 
 func putCode(codes []byte, i, bits int, v int8) {
-	if bits == 8 {
+	if bits > 4 {
 		codes[i] = byte(v)
 		return
 	}
@@ -96,7 +96,7 @@ func putCode(codes []byte, i, bits int, v int8) {
 }
 
 func codeAt(codes []byte, i, bits int) int8 {
-	if bits == 8 {
+	if bits > 4 {
 		return int8(codes[i])
 	}
 	return int8(codes[i/2]>>(i%2*4)<<4) >> 4

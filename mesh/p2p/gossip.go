@@ -36,6 +36,7 @@ type gossip struct {
 	tasks  *tasks
 	bodies *bodies
 	fault  func(peer.ID, error)
+	gate   *gate // nil: everyone may speak
 
 	say, news topic
 
@@ -49,8 +50,8 @@ type topic struct {
 }
 
 // newGossip joins both topics. What it starts ends with ctx.
-func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, t *tasks, b *bodies) (*gossip, error) {
-	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault}
+func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *gate, t *tasks, b *bodies) (*gossip, error) {
+	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault, gate: gt}
 	g.rates, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil) // the only error is a size of zero
 	ps, err := pubsub.NewGossipSub(ctx, h,
 		pubsub.WithGossipSubProtocols([]libp2p.ID{p.gossip}, features),
@@ -191,6 +192,9 @@ var errMisplaced = errors.New("p2p: a message on the wrong topic")
 func (g *gossip) decode(from peer.ID, m *pubsub.Message) (protocol.Message, pubsub.ValidationResult) {
 	if len(m.Data) > gossipFrame {
 		return nil, g.reject(from, protocol.ErrTooLong)
+	}
+	if g.gate != nil && g.gate.check(m.GetFrom()) != nil {
+		return nil, pubsub.ValidationIgnore // whoever passed it on may not know yet that its author was revoked
 	}
 	if !g.may(m.GetFrom(), time.Now()) {
 		return nil, pubsub.ValidationIgnore

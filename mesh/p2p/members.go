@@ -46,6 +46,7 @@ const (
 type members struct {
 	self    peer.ID
 	host    host.Host
+	gate    *gate // nil: open to all
 	book    *book
 	strikes *strikes
 	events  *events
@@ -60,9 +61,9 @@ type members struct {
 	trying map[peer.ID]bool
 }
 
-func newMembers(h host.Host, t *transport, b *book, s *strikes, e *events, log *slog.Logger) (*members, error) {
+func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *events, log *slog.Logger) (*members, error) {
 	m := &members{
-		self: h.ID(), host: h, book: b, strikes: s, events: e, log: log, pull: t.pull,
+		self: h.ID(), host: h, gate: g, book: b, strikes: s, events: e, log: log, pull: t.pull,
 		found: make(chan peer.AddrInfo, 2*savedPeers),
 		here:  make(map[peer.ID]bool), trying: make(map[peer.ID]bool),
 	}
@@ -237,11 +238,16 @@ func (m *members) watch(ctx context.Context) error {
 			case event.EvtLocalAddressesUpdated:
 				if now := m.NodeMeta(memberlist.MetaMaxSize); !bytes.Equal(now, told) {
 					told = now
-					_ = m.list.UpdateNode(time.Millisecond) // queued at once; the error is that we did not wait
+					m.retell()
 				}
 			}
 		}
 	}
+}
+
+// retell tells the others our meta as it is now.
+func (m *members) retell() {
+	_ = m.list.UpdateNode(time.Millisecond) // queued at once; the error is that we did not wait
 }
 
 func (m *members) identified(ev event.EvtPeerIdentificationCompleted) {
@@ -295,6 +301,11 @@ func (m *members) NotifyAlive(n *memberlist.Node) error {
 	}
 	if m.strikes.Contains(id) {
 		return errors.New("being ignored")
+	}
+	if m.gate != nil {
+		if err := m.gate.vouch(id, n.Meta); err != nil {
+			return err
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -361,7 +372,11 @@ func (m *members) NodeMeta(most int) []byte {
 	if i := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool { return loopback(a) == 1 }); i > 0 {
 		addrs = addrs[:i]
 	}
-	return appendMeta(nil, dialable(addrs), most)
+	var b []byte
+	if m.gate != nil {
+		b = admissionMeta(m.gate.shown())
+	}
+	return appendMeta(b, dialable(addrs), most)
 }
 
 func (m *members) NotifyMsg([]byte)                {}
@@ -377,11 +392,46 @@ func loopback(a ma.Multiaddr) int {
 	return 0
 }
 
-// Meta is a version, then addresses, each one byte of length and its bytes.
-const metaVersion = 1
+// Meta is a version, then addresses, each one byte of length and its bytes. Where there is a swarm it has
+// another version, and before the addresses comes the member's pass, after its length in one byte.
+const (
+	metaVersion = 1
+	metaSwarm   = 2
+)
 
+// admissionMeta is the beginning of a meta with a pass.
+func admissionMeta(pass []byte) []byte {
+	if len(pass) > 255 {
+		return nil // no admission is that long
+	}
+	return append([]byte{metaSwarm, byte(len(pass))}, pass...)
+}
+
+// cutMeta returns the pass in a meta, if there is one, and its addresses.
+func cutMeta(b []byte) (pass, addrs []byte) {
+	switch {
+	case len(b) > 0 && b[0] == metaVersion:
+		return nil, b[1:]
+	case len(b) > 1 && b[0] == metaSwarm && len(b) >= 2+int(b[1]):
+		return b[2 : 2+int(b[1])], b[2+int(b[1]):]
+	}
+	return nil, nil
+}
+
+// metaAdmission is the admission in a meta, nil if there is none.
+func metaAdmission(b []byte) *protocol.Admission {
+	pass, _ := cutMeta(b)
+	if p, err := protocol.DecodePass(pass); err == nil {
+		return p.Admission
+	}
+	return nil
+}
+
+// appendMeta appends addresses to b, which is empty or begins a meta.
 func appendMeta(b []byte, addrs []ma.Multiaddr, most int) []byte {
-	b = append(b, metaVersion)
+	if len(b) == 0 {
+		b = append(b, metaVersion)
+	}
 	for _, a := range addrs {
 		if raw := a.Bytes(); len(raw) < 256 && len(b)+1+len(raw) <= most {
 			b = append(b, byte(len(raw)))
@@ -395,11 +445,9 @@ func appendMeta(b []byte, addrs []ma.Multiaddr, most int) []byte {
 // another version, those before the damage if it is damaged. Names are left
 // out: a stranger should not make every member ask for one.
 func parseMeta(b []byte) []ma.Multiaddr {
-	if len(b) == 0 || b[0] != metaVersion {
-		return nil
-	}
+	_, b = cutMeta(b)
 	var addrs []ma.Multiaddr
-	for b = b[1:]; len(b) > 0 && len(b) > int(b[0]); b = b[1+int(b[0]):] {
+	for ; len(b) > 0 && len(b) > int(b[0]); b = b[1+int(b[0]):] {
 		a, err := ma.NewMultiaddrBytes(b[1 : 1+int(b[0])])
 		if err != nil {
 			break

@@ -11,6 +11,9 @@
 // brought it the head, verifies it, and only then passes the head on: bodies cross each link once,
 // and a false one goes no further than its liar.
 //
+// A mesh may be closed to all but one owner's devices ([Config.Swarm]): then every stream waits until
+// both sides have shown an admission by the swarm's key, and a peer without one is disconnected unheard.
+//
 // The package trusts no peer. What comes in is bounded before it is read and checked before it is
 // heard; what waits is bounded, and what waits on a peer has a deadline; a peer that keeps breaking
 // the rules is ignored for a while. It is the only package that knows libp2p, and the only one with
@@ -61,20 +64,26 @@ type Config struct {
 	// know each other's addresses. Lower-case letters, digits and hyphens, at most 32; if empty, "yan".
 	Network string
 
+	// Swarm, if not nil, closes the mesh to all but the devices of one swarm: those that show an
+	// admission by the swarm's key.
+	Swarm SwarmBook
+
 	// Log is where it logs. If nil, slog.Default().
 	Log *slog.Logger
 }
 
 // protocols are the names under which a network's peers speak with one another.
 type protocols struct {
-	packet, pull, say, body, gossip libp2p.ID
+	packet, pull, say, body, gossip, admit libp2p.ID
 
 	topicSay, topicNews string
 	service             string // for multicast DNS
 }
 
 // streams are those that we answer ourselves.
-func (p protocols) streams() []libp2p.ID { return []libp2p.ID{p.packet, p.pull, p.say, p.body} }
+func (p protocols) streams() []libp2p.ID {
+	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.admit}
+}
 
 func newProtocols(name string) (p protocols, err error) {
 	if len(name) > 32 {
@@ -88,7 +97,7 @@ func newProtocols(name string) (p protocols, err error) {
 	stream := func(kind string) libp2p.ID { return libp2p.ID("/" + name + "/" + kind + "/1") }
 	return protocols{
 		packet: stream("packet"), pull: stream("pull"), say: stream("say"), body: stream("body"),
-		gossip:   stream("gossip"),
+		gossip: stream("gossip"), admit: stream("admit"),
 		topicSay: name + "/say/1", topicNews: name + "/news/1",
 		service: "_" + name + "-mesh._udp",
 	}, nil
@@ -105,6 +114,7 @@ type Mesh struct {
 	book    *book
 	saved   []string // what the keeper has; owned by saving
 	strikes *strikes
+	gate    *gate // nil: open to all
 	members *members
 	bodies  *bodies
 	gossip  *gossip
@@ -184,19 +194,30 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 		tasks: new(tasks), seeking: seeking, cancel: cancel,
 	}
 	s.drop = func(id peer.ID) { m.tasks.start(func() { h.Network().ClosePeer(id) }) }
+	if c.Swarm != nil {
+		if m.gate, err = newGate(ctx, h, p.admit, c.Swarm, m.tasks, c.Log); err != nil {
+			cancel()
+			return nil, errors.Join(err, h.Close())
+		}
+		h = m.gate.open()
+		m.host = h
+	}
 	t := newTransport(h, m.tasks, p.packet, p.pull, s.fault)
 	defer func() {
 		if err != nil {
 			m.stop()
 		}
 	}()
-	if m.members, err = newMembers(h, t, m.book, s, m.events, c.Log); err != nil {
+	if m.members, err = newMembers(h, t, m.gate, m.book, s, m.events, c.Log); err != nil {
 		t.cancel()
 		return nil, err
 	}
+	if m.gate != nil {
+		m.tasks.start(func() { m.gate.patrol(m.members.retell) })
+	}
 	m.bodies = newBodies(h, p.body, m.members, s.fault)
 	m.say = newSay(ctx, h, m.tasks, p.say)
-	if m.gossip, err = newGossip(ctx, h, p, s, m.tasks, m.bodies); err != nil {
+	if m.gossip, err = newGossip(ctx, h, p, s, m.gate, m.tasks, m.bodies); err != nil {
 		return nil, err
 	}
 	m.handle(p.packet, t.readPackets)

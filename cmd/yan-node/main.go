@@ -67,7 +67,7 @@ unless told to. Without a command it runs.`,
 		RunE: run.run,
 	}
 	run.add(again)
-	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c), traceCommand(&c),
+	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c), swarmCommand(&c), traceCommand(&c),
 		peersCommand(&c), statusCommand(&c), benchCommand(&c, (*benchFlags).plan))
 	return root
 }

@@ -236,9 +236,13 @@ func (s *session) join(ctx context.Context) (err error) {
 	if s.offline {
 		return nil
 	}
-	s.mesh, err = p2p.New(ctx, p2p.Config{
+	c := p2p.Config{
 		Key: s.dev.Store.Key(), Listen: s.listen, Join: s.runFlags.join, Book: s.dev.Store.PeerBook(), LAN: s.lan, Log: s.log,
-	})
+	}
+	if b := bookIn(s.dev.Home); b.joined() || b.owned() { // half a swarm is an error, and not none
+		c.Swarm = b
+	}
+	s.mesh, err = p2p.New(ctx, c)
 	return err
 }
 

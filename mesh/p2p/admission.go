@@ -109,6 +109,9 @@ func (h gated) SetStreamHandlerMatch(p libp2p.ID, match func(libp2p.ID) bool, f 
 
 func (h gated) NewStream(ctx context.Context, id peer.ID, p ...libp2p.ID) (network.Stream, error) {
 	if h.gate.check(id) != nil {
+		if err := h.gate.lapsed(id); err != nil {
+			return nil, err // it is for the peer to come back with a later one, and to be told why it has to
+		}
 		if err := h.Host.Connect(ctx, peer.AddrInfo{ID: id}); err != nil {
 			return nil, err
 		}
@@ -145,6 +148,16 @@ func (g *gate) check(id peer.ID) error {
 		return fmt.Errorf("%w: no admission was shown", protocol.ErrNotAdmitted)
 	}
 	return g.roll.Recheck(a, time.Now())
+}
+
+// lapsed returns why a peer that was admitted is not any more, or nil if it never was or still is.
+func (g *gate) lapsed(id peer.ID) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.known[id]; a != nil {
+		return g.roll.Recheck(a, time.Now())
+	}
+	return nil
 }
 
 // wait returns nil once the peer is admitted, and an error when it is refused, is gone or takes too long.
@@ -241,7 +254,8 @@ func (g *gate) meet(c network.Conn) {
 	} else if err = g.wait(g.ctx, id); g.host.Network().Connectedness(id) != network.Connected {
 		return // it was refused already, or went by itself
 	}
-	if err != nil && g.ctx.Err() == nil && g.check(id) != nil {
+	shut := errors.Is(err, errShut) // then it does not matter that we would let it in
+	if err != nil && g.ctx.Err() == nil && (shut || g.check(id) != nil) {
 		g.refuse(id, err)
 	}
 }
@@ -407,13 +421,7 @@ func (g *gate) learn(revoked []protocol.Revocation) (news []protocol.Revocation,
 // sweep disconnects who was let in and would not be now.
 func (g *gate) sweep() {
 	for _, id := range g.host.Network().Peers() {
-		g.mu.Lock()
-		a := g.known[id]
-		g.mu.Unlock()
-		if a == nil {
-			continue // it has yet to show one, and its time is running
-		}
-		if err := g.check(id); err != nil {
+		if err := g.lapsed(id); err != nil { // whoever has yet to show one has its own time
 			g.refuse(id, err)
 		}
 	}

@@ -286,6 +286,9 @@ func TestRevokedIsCutOff(t *testing.T) {
 		if !log.has("level=WARN", string(meshtest.ID(2)), "revoked") {
 			t.Errorf("the log does not say so:\n%s", &log)
 		}
+		if !log.has("level=WARN", "does not let us in", "revoked") {
+			t.Errorf("who was revoked is not told:\n%s", &log)
+		}
 		all[2].Send(t.Context(), protocol.Envelope{Msg: update(2, 1, 1000)})
 		time.Sleep(time.Minute)
 		goOn(t, all[:2])

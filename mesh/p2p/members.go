@@ -170,6 +170,11 @@ func (m *members) joinThrough(ctx context.Context, info peer.AddrInfo) error {
 		m.host.Network().ClosePeer(info.ID)
 		return errOtherNetwork
 	}
+	if m.gate != nil {
+		if err := m.gate.wait(ctx, info.ID); err != nil {
+			return err
+		}
+	}
 	_, err := m.list.Join([]string{joinAddr(info.ID)})
 	return err
 }

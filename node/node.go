@@ -277,7 +277,8 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			continue
 		}
 		a.Records = append(a.Records, record(recSettle)) // Export has settled the mind, and so must a replay
-		body, err := d.Encode(n.learner.Base().Config)
+		// Always whole: of a skill's versions peers keep the last one alone, and whoever comes late has none to count from.
+		body, err := d.Pack(n.learner.Base().Config, learning.Packing{}, nil)
 		if err != nil {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue

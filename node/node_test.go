@@ -439,8 +439,24 @@ func TestSharingLessAfterARestart(t *testing.T) {
 	}
 }
 
+// tensors is a body as it was before there were packed ones.
+func tensors(t *testing.T, body []byte) []byte {
+	t.Helper()
+	m := base.Pocket()
+	d, err := learning.DecodeDelta(body, m.Config, m.Fingerprint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := d.Encode(m.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // bad are bodies that no decoder may take: what they are signed for does not help.
-func bad(r *rand.Rand, good []byte) map[string][]byte {
+func bad(t *testing.T, r *rand.Rand, packed []byte) map[string][]byte {
+	good := tensors(t, packed)
 	noise := make([]byte, 5000)
 	for i := range noise {
 		noise[i] = byte(r.Uint32())
@@ -454,6 +470,8 @@ func bad(r *rand.Rand, good []byte) map[string][]byte {
 	return map[string][]byte{
 		"noise": noise, "one byte": {0}, "cut": good[:len(good)/2], "longer": append(bytes.Clone(good), 0), "not numbers": nan, "header beyond": huge,
 		"another base": bytes.Replace(good, []byte(`base\":\"`), []byte(`base\":\"0`), 1),
+		"packed, cut":  packed[:len(packed)/2], "packed, longer": append(bytes.Clone(packed), 0),
+		"packed, another base": bytes.Replace(packed, []byte(`"base":"`), []byte(`"base":"0`), 1),
 	}
 }
 
@@ -465,7 +483,7 @@ func TestGarbageIsRefused(t *testing.T) {
 	n.Observe(noon, text("diary", 1000, 1))
 	before := mind(t, n)
 	seq := uint64(0)
-	bodies := bad(rand.New(rand.NewPCG(1, 1)), good.Body)
+	bodies := bad(t, rand.New(rand.NewPCG(1, 1)), good.Body)
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		seq++
 		u := resigned(1, good, seq, bodies[name])
@@ -531,7 +549,7 @@ func TestHarmIsUndone(t *testing.T) {
 	n.Settled()
 	before := mind(t, n)
 	for seq := uint64(1); seq <= 3; seq++ {
-		a := hear(n, 1, resigned(1, good, seq, poison(t, good.Body)))
+		a := hear(n, 1, resigned(1, good, seq, poison(t, tensors(t, good.Body))))
 		if len(a.Folds) != 1 || a.Folds[0].Verdict != protocol.Harmful || a.Folds[0].Gain >= 0 {
 			t.Fatalf("poison %d: %v", seq, a.Folds)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,7 @@ func moved(d *Delta, by float64, seed uint64) *Delta {
 	for i := range n.bank.Weights {
 		n.bank.Weights[i] += float32(by * r.NormFloat64())
 	}
+	n.samples[seed%uint64(len(n.samples))] += 0.5 // another sample in the place of one
 	return &n
 }
 
@@ -130,6 +132,9 @@ func TestErrorFeedback(t *testing.T) {
 				}
 				own = next
 				others = unpack(t, pack(t, own, how, others), others)
+				if !slices.Equal(int8s(others.samples), int8s(own.samples)) {
+					t.Fatal("samples that were counted from earlier ones are not those that are meant")
+				}
 			}
 			for range 40 {
 				others = unpack(t, pack(t, own, how, others), others)
@@ -137,9 +142,6 @@ func TestErrorFeedback(t *testing.T) {
 			off, without := away(others.bank.Weights, own.bank.Weights), away(forgetful, own.bank.Weights)
 			if off > 0.01 || without < 5*off {
 				t.Errorf("the others are off by %.4f, and without memory by %.4f", off, without)
-			}
-			if !slices.Equal(int8s(others.samples), int8s(own.samples)) {
-				t.Error("samples that were counted from earlier ones are not those that are meant")
 			}
 		})
 	}
@@ -240,8 +242,11 @@ func TestUnpackRefused(t *testing.T) {
 		"an overflow":        set("neurons", int64(1<<61)),
 		"no samples":         set("samples", 0),
 		"samples below none": set("samples", -1),
-		"too many samples":   set("samples", 1025),
+		"too many samples": repack(t, plain, func(h map[string]any) { h["samples"] = maxSamples + 1 }, func(b []byte) []byte {
+			return append(make([]byte, (maxSamples+1)*m.Config.ContextSize()-len(d.samples)), b...)
+		}),
 		"a part as whole":    set("sent", 10),
+		"a part of nothing":  repack(t, change, func(h map[string]any) { delete(h, "since") }, same),
 		"more than all":      set("sent", int64(1<<40)),
 		"less than none":     set("sent", -1),
 		"a digest of text":   set("since", strings.Repeat("x", 64)),
@@ -292,21 +297,22 @@ func TestUnpackRefused(t *testing.T) {
 func TestBombRefused(t *testing.T) {
 	m := base.Pocket()
 	good := pack(t, taught(t), Packing{}, nil)
-	bomb := encoder().EncodeAll(make([]byte, 64<<20), nil)
-	b := repack(t, good, func(map[string]any) {}, func([]byte) []byte { return bomb })
-	if len(b) > maxDelta {
-		t.Fatalf("a bomb of %d bytes is refused for its size alone", len(b))
-	}
-	used := testing.Benchmark(func(bm *testing.B) {
-		bm.ReportAllocs()
-		for range bm.N {
-			if _, err := Unpack(b, m.Config, printOnce(), nil); !errors.Is(err, ErrDelta) {
-				t.Fatalf("a bomb: %v", err)
-			}
+	for _, size := range []int{2 << 20, 64 << 20} {
+		bomb := encoder().EncodeAll(make([]byte, size), nil)
+		b := repack(t, good, func(map[string]any) {}, func([]byte) []byte { return bomb })
+		if len(b) > 1<<16 {
+			t.Fatalf("a bomb of %d bytes is none", len(b))
 		}
-	}).AllocedBytesPerOp()
-	if used > 2*maxPacked {
-		t.Errorf("refusing %d bytes took %d", len(b), used)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Unpack(b, m.Config, printOnce(), nil)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, ErrDelta) {
+			t.Errorf("a bomb of %d bytes: %v", size, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+			t.Errorf("refusing %d bytes took %d", len(b), used)
+		}
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/yanmesh/yan/mesh"
@@ -230,6 +232,11 @@ func TestFalsePass(t *testing.T) {
 				if _, err := e.write(p.say, hello); err != nil {
 					t.Fatal(err)
 				}
+				d := protocol.Sum(nil)
+				body, err := e.write(p.body, d[:])
+				if err != nil {
+					t.Fatal(err)
+				}
 				s, err := e.write(p.admit, frameOf(c.show()))
 				if err != nil {
 					t.Fatal(err)
@@ -241,6 +248,9 @@ func TestFalsePass(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				if n := len(all[0].host.Network().ConnsToPeer(e.ID())); n > 0 {
 					t.Errorf("%d connections are still open", n)
+				}
+				if n, _ := body.Read(make([]byte, 4)); n > 0 {
+					t.Error("its question was answered")
 				}
 				if !log.has("level=WARN", e.ID().String(), c.why) {
 					t.Errorf("no line of the log says %q:\n%s", c.why, &log)
@@ -254,11 +264,28 @@ func TestFalsePass(t *testing.T) {
 	}
 }
 
-// Whoever shows nothing at all is disconnected in time.
+// Whoever shows nothing at all hears nothing, and is disconnected in time.
 func TestSilentStranger(t *testing.T) {
+	p, err := newProtocols("yan")
+	if err != nil {
+		t.Fatal(err)
+	}
 	inWorld(t, func(t *testing.T, w *world) {
 		all, _ := w.swarm(1, time.Hour, quiet)
-		e := w.evil(9, 1)
+		e := w.evil(9, 0)
+		for _, id := range append(p.streams(), p.gossip) {
+			e.SetStreamHandler(id, func(s network.Stream) {
+				t.Errorf("a stream of %s to a stranger", id)
+				s.Reset()
+			})
+		}
+		info, err := peer.AddrInfoFromString(addrOfPeer(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Connect(t.Context(), *info); err != nil {
+			t.Fatal(err)
+		}
 		if len(all[0].host.Network().ConnsToPeer(e.ID())) == 0 {
 			t.Fatal("not connected")
 		}
@@ -296,6 +323,15 @@ func TestRevokedIsCutOff(t *testing.T) {
 			a.refuse("who was revoked", func(ev mesh.Event) bool { return ev.Kind != mesh.Left && ev.Peer == meshtest.ID(2) })
 		}
 
+		gone, err := peer.Decode(string(meshtest.ID(2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := time.Now()
+		if _, err := all[0].host.NewStream(t.Context(), gone, "/any"); err == nil || time.Since(before) > 0 {
+			t.Errorf("who was revoked was dialled: %v", err)
+		}
+
 		books[2].renew(admitted("swarm", 2, 2, time.Hour))
 		for _, a := range all[:2] {
 			a.expect(mesh.Joined, meshtest.ID(2), 2*time.Minute)
@@ -314,6 +350,11 @@ func TestAdmissionEnds(t *testing.T) {
 		time.Sleep(8 * time.Minute)
 		books[0].renew(admitted("swarm", 0, 2, time.Hour))
 		all[0].refuse("a leave", func(ev mesh.Event) bool { return ev.Kind == mesh.Left })
+		for _, m := range all[0].members.list.Members() {
+			if a := metaAdmission(m.Meta); m.Name == string(meshtest.ID(1)) && a.Serial != 2 {
+				t.Errorf("members still show the admission %d", a.Serial)
+			}
+		}
 		all[0].expect(mesh.Left, meshtest.ID(2), 3*time.Minute)
 		all[1].expect(mesh.Left, meshtest.ID(2), 3*time.Minute)
 		goOn(t, all[:2])
@@ -337,6 +378,33 @@ func TestStrangersAreNotRelayed(t *testing.T) {
 			m := &pubsub.Message{Message: &pb.Message{From: []byte(author), Data: frame}, ReceivedFrom: via}
 			if got := all[0].gossip.checkSaid(t.Context(), via, m); got != want {
 				t.Errorf("a message of %d: %v", i, got)
+			}
+		}
+		stranger, err := peer.Decode(string(meshtest.ID(9)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ip, port := memberAddr(stranger)
+		shown := func(a *protocol.Admission) []byte {
+			return admissionMeta(must(protocol.EncodePass(&protocol.Pass{Swarm: a.Swarm, Admission: a})))
+		}
+		for name, c := range map[string]struct {
+			meta []byte
+			ok   bool
+		}{
+			"nothing":       {nil, false},
+			"of no swarm":   {[]byte{metaVersion}, false},
+			"cut":           {shown(admitted("swarm", 9, 1, time.Hour))[:80], false},
+			"another's":     {shown(admitted("swarm", 1, 1, time.Hour)), false},
+			"another swarm": {shown(admitted("other", 9, 1, time.Hour)), false},
+			"its own":       {shown(admitted("swarm", 9, 1, time.Hour)), true},
+		} {
+			n := &memberlist.Node{Name: stranger.String(), Addr: ip, Port: uint16(port), Meta: c.meta}
+			all[0].gate.mu.Lock()
+			delete(all[0].gate.known, stranger)
+			all[0].gate.mu.Unlock()
+			if err := all[0].members.NotifyAlive(n); (err == nil) != c.ok {
+				t.Errorf("a member that shows %s: %v", name, err)
 			}
 		}
 		meta := all[0].members.NodeMeta(512)

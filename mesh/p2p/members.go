@@ -213,7 +213,10 @@ func plainly(err error) string {
 	if errors.As(err, &d) && len(d.DialErrors) > 0 {
 		return d.DialErrors[0].Error()
 	}
-	line, _, _ := strings.Cut(err.Error(), "\n")
+	line, rest, _ := strings.Cut(err.Error(), "\n")
+	if strings.HasSuffix(line, "occurred:") { // memberlist counts them first
+		line, _, _ = strings.Cut(strings.TrimLeft(rest, "\t* "), "\n")
+	}
 	return line
 }
 

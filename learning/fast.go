@@ -403,10 +403,17 @@ func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 		for _, sym := range s.Sym[:s.N] {
 			rest -= x.p[sym]
 		}
+		// A row that did not always hold what came says nothing against what the model expects of its symbols: it only shares
+		// out anew what they have between them.
+		var agreed float32
 		x.others[i] = clip(s.Other-float32(math.Log(float64(max(rest, 1e-4)))), fastClip)
+		if x.others[i] > 0 {
+			x.others[i] = 0
+			agreed = float32(math.Log(float64(1-rest) / -math.Expm1(float64(s.Other))))
+		}
 		trust := heed * w.Rows[i][s.Kind]
 		for j, sym := range s.Sym[:s.N] {
-			x.phi[i][j] = clip(s.LogP[j]-(logits[sym]-all), fastClip)
+			x.phi[i][j] = clip(s.LogP[j]+agreed-(logits[sym]-all), fastClip)
 			x.mixed[sym] += trust * (x.phi[i][j] - x.others[i])
 		}
 	}
@@ -446,7 +453,7 @@ func (f *fast) step(g *[fastTrusts]fastWeights) {
 		for i := range d.Rows[:toldCue] { // what the owner said is believed whatever streams are like
 			for k, v := range d.Rows[i] {
 				if v != 0 && v-v == 0 {
-					w.Rows[i][k] = clip(w.Rows[i][k]+fastRate*v, 2)
+					w.Rows[i][k] = min(max(w.Rows[i][k]+fastRate*v, 0), 2)
 				}
 			}
 		}

@@ -416,24 +416,28 @@ func (l *Learner) weigh(n int) (nats float64) {
 
 // Flush learns from what is pending: an utterance has ended.
 //
-// What the owner says in so many words shall be known at once: an utterance of at most maxUtterance
-// events is rehearsed as a whole, until it surprises little or Rehearse passes are done. Rehearsing every
-// line of a long talk would learn the lines by heart and the talk not at all, so it is done only
-// while what was learnt this way proves to be worth something: see trust.
+// What the owner says in so many words shall be known at once: an utterance of at most maxUtterance events is
+// gone over more than once. The fast layer hears it again and again, where it listens; where it does not, because the
+// owner named the skill that it belongs to, the skill rehearses it until it surprises little or Rehearse passes are done.
+// A skill that did so for what the fast layer knows by heart would learn the lines and the talk not at all, and
+// speak against the fast layer of all that was said alike. Nor does it for every line of a long talk, but only while
+// what was learnt this way proves to be worth something: see trust.
 func (l *Learner) Flush() {
 	if len(l.pending) > 1 {
 		l.learn()
 	}
-	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.wrote >= 0 {
-		l.judge(n)
-		if l.trust > enough {
-			l.rehearse(n)
-			heal(l.state)
+	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance {
+		listens := l.fast != nil && l.focus == ""
+		if l.wrote >= 0 {
+			if l.judge(n); l.trust > enough && !listens {
+				l.rehearse(n)
+				heal(l.state)
+			}
 		}
-	}
-	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance && l.fast != nil && l.focus == "" && l.cfg.Rehearse > 1 {
 		for range fastPasses {
-			l.fast.repeat(l.before, l.utterance[1:])
+			if listens && l.cfg.Rehearse > 1 {
+				l.fast.repeat(l.before, l.utterance[1:])
+			}
 		}
 	}
 	l.beginUtterance()

@@ -358,6 +358,12 @@ func TestAdmissionEnds(t *testing.T) {
 		all[0].expect(mesh.Left, meshtest.ID(2), 3*time.Minute)
 		all[1].expect(mesh.Left, meshtest.ID(2), 3*time.Minute)
 		goOn(t, all[:2])
+
+		books[0].renew(admitted("swarm", 0, 1, 2*time.Hour)) // a copy from before
+		time.Sleep(patrolEvery)
+		if p := all[0].gate.pass(false); p.Admission.Serial != 2 {
+			t.Errorf("an admission was replaced by an earlier one, %d", p.Admission.Serial)
+		}
 	})
 }
 

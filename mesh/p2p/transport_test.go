@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
@@ -17,6 +18,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/yanmesh/yan/mesh/meshtest"
+	"github.com/yanmesh/yan/protocol"
 )
 
 func TestPlain(t *testing.T) {
@@ -192,8 +194,14 @@ func TestMeta(t *testing.T) {
 
 func FuzzMeta(f *testing.F) {
 	f.Add(appendMeta(nil, []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/udp/4001/quic-v1")}, 512))
+	a := admitted("swarm", 0, 1, time.Hour)
+	pass := must(protocol.EncodePass(&protocol.Pass{Swarm: a.Swarm, Admission: a}))
+	f.Add(appendMeta(admissionMeta(pass), []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/udp/4001/quic-v1")}, 512))
 	f.Add([]byte{metaVersion, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if a := metaAdmission(b); a != nil && (len(b) == 0 || b[0] != metaSwarm) {
+			t.Fatalf("an admission in %x", b)
+		}
 		got := parseMeta(b)
 		again := parseMeta(appendMeta(nil, got, 1<<20))
 		if len(got) != len(again) || len(got) > peerAddrs {

@@ -12,8 +12,9 @@
 // every event at once, into rows that the last letters and words address; it never leaves the device.
 //
 // What is written. One step for each chunk, along the gradient of its surprise or by a rule that needs no backward pass
-// (Config.Rule), in all of a section's weights. What the owner says in so many words is rehearsed until it surprises
-// little, while that pays. The owner's own stream goes on with the weights as they were written last; others are shown
+// (Config.Rule), in all of a section's weights. What the owner says in so many words the fast layer hears several times; a skill
+// that it is said to by name, which the fast layer does not hear, rehearses it until it surprises little, while that
+// pays. The owner's own stream goes on with the weights as they were written last; others are shown
 // their average, which predicts better what was not learnt from (Config.Last leaves that out).
 //
 // How forgetting is bounded. A bank whose gate is shut changes nothing, to the bit, and [SolveGate] opens it in its context alone: on no

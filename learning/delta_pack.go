@@ -318,7 +318,7 @@ func changes(w, old []float32, share float64) (sent []float32, mask []byte) {
 	var order []uint64 // how large, as the bits of a float, which sort as floats do; then its place, from the end
 	for i, v := range w {
 		if change[i] = v - old[i]; change[i] != 0 {
-			order = append(order, uint64(math.Float32bits(change[i])&^(1<<31))<<32|uint64(math.MaxUint32-i))
+			order = append(order, uint64(math.Float32bits(change[i])&^(1<<31))<<32|uint64(^uint32(i)))
 		}
 	}
 	slices.Sort(order)

@@ -255,21 +255,25 @@ func TestPoolDoesWithoutTheLate(t *testing.T) {
 		p.SetSpin(false)
 		late := func(by time.Duration) {
 			begun := make(chan struct{})
+			begin := sync.OnceFunc(func() { // the worker may be there for both tasks
+				close(begun)
+				time.Sleep(by)
+			})
 			p.Run(2, func(worker, task int) {
 				if worker == 0 {
 					<-begun
 					return
 				}
-				close(begun)
-				time.Sleep(by)
+				begin()
 			})
 		}
 		together := func() bool {
 			both := true
 			begun := make(chan struct{})
+			begin := sync.OnceFunc(func() { close(begun) })
 			p.Run(2, func(worker, task int) {
 				if worker == 1 {
-					close(begun)
+					begin()
 					return
 				}
 				select {
@@ -332,12 +336,15 @@ func TestPoolDoesWithoutRivals(t *testing.T) {
 			defer p.Close()
 			p.SetSpin(false)
 			synctest.Wait()
-			caller := func(worker, task int) {
-				if worker == 0 {
-					time.Sleep(c.took)
+			begun := make(chan struct{})
+			p.Run(2, func(worker, task int) {
+				if worker == 1 {
+					<-begun // so that the caller has one of the tasks
+					return
 				}
-			}
-			p.Run(100, caller)
+				close(begun)
+				time.Sleep(c.took)
+			})
 			if alone := p.alone.After(time.Now()); alone != c.alone {
 				t.Errorf("after %v off the processor: the worker is left out: %v", c.took, alone)
 			}

@@ -38,6 +38,7 @@ const (
 	heedHalving = 0.995 // what is left, after an event, of the evidence for or against the fast layer
 	heedMost    = 6
 	firstHeed   = 2       // a stream begins with some trust in what was learnt
+	leastTold   = 0.8     // how far a stream follows what the owner said, at least
 	maxFast     = 1 << 26 // rows
 )
 
@@ -384,7 +385,7 @@ type mixer struct {
 }
 
 // mix leaves in x.mixed the model's log-odds with what the rows say added, so far as heed goes. With heed 0 they are the
-// model's own.
+// model's own, but for what the owner said: a question may begin in words that it was not said in.
 func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 	copy(x.p[:], logits)
 	all := kernel.SoftmaxInPlace(x.p[:])
@@ -412,6 +413,9 @@ func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 			agreed = float32(math.Log(float64(1-rest) / -math.Expm1(float64(s.Other))))
 		}
 		trust := heed * w.Rows[i][s.Kind]
+		if i == toldCue {
+			trust = max(heed, leastTold) * w.Rows[i][s.Kind]
+		}
 		for j, sym := range s.Sym[:s.N] {
 			x.phi[i][j] = clip(s.LogP[j]+agreed-(logits[sym]-all), fastClip)
 			x.mixed[sym] += trust * (x.phi[i][j] - x.others[i])

@@ -57,6 +57,30 @@ func TestMixOfNothing(t *testing.T) {
 	}
 }
 
+// What the owner said is heeded where nothing else is: a question begins in words that the answer did not.
+func TestToldIsHeeded(t *testing.T) {
+	f := newFast(1 << 10)
+	logits := make([]float32, sense.Symbols)
+	var c cue
+	for _, b := range []byte("Vodak is ") {
+		c.pass(f, b, true)
+	}
+	said := []sense.Event{{Byte: 'x'}}
+	var x mixer
+	var o opinion
+	f.repeat(c, said)
+	f.think(&c, &o)
+	x.mix(f, logits, &o, 0)
+	if gain := surprise(logits, said[0]) - surprise(x.mixed[:], said[0]); gain < 1 {
+		t.Errorf("what the owner said is expected by %.2f nats more", gain)
+	}
+	o.Rows[toldCue] = noOpinion.Rows[toldCue]
+	x.mix(f, logits, &o, 0)
+	if !slices.Equal(x.mixed[:], logits) {
+		t.Error("the other rows are heeded too")
+	}
+}
+
 // The weights' gradient is that of the surprise, by finite differences.
 func TestMixerGradient(t *testing.T) {
 	f := newFast(1 << 12)

@@ -75,15 +75,10 @@ swarm, and without it nobody can be admitted or sent away any more.`,
   yan-node swarm init --home ~/desk --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			home, err := c.folder()
+			self, b, err := c.self()
 			if err != nil {
 				return err
 			}
-			self, err := identity(home)
-			if err != nil {
-				return err
-			}
-			b := bookIn(home)
 			key, err := b.newKey()
 			if err != nil {
 				return err
@@ -226,15 +221,10 @@ func swarmJoin(c *common) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			home, err := c.folder()
+			self, b, err := c.self()
 			if err != nil {
 				return err
 			}
-			self, err := identity(home)
-			if err != nil {
-				return err
-			}
-			b := bookIn(home)
 			if err := b.take(p, self, time.Now(), replace); err != nil {
 				return err
 			}
@@ -374,6 +364,16 @@ func (c *common) book() (swarmBook, error) {
 	return bookIn(home), err
 }
 
+// self is this device, which is made if it is not there yet, and its book.
+func (c *common) self() (protocol.PeerID, swarmBook, error) {
+	home, err := c.folder()
+	if err != nil {
+		return "", swarmBook{}, err
+	}
+	who, err := identity(home)
+	return who, bookIn(home), err
+}
+
 // printSwarm prints a pass as a line, or with --json all that is known of the swarm and the pass in it.
 func (c *common) printSwarm(cmd *cobra.Command, p *protocol.Pass) error {
 	text := ""
@@ -399,14 +399,11 @@ func (c *common) printSwarm(cmd *cobra.Command, p *protocol.Pass) error {
 // swarm is what the home knows of its swarm.
 func (c *common) swarm(now time.Time) (swarmReport, error) {
 	r := swarmReport{Admitted: []admissionReport{}, Revoked: []revokedReport{}}
-	home, err := c.folder()
+	self, b, err := c.self()
 	if err != nil {
 		return r, err
 	}
-	if r.Device, err = identity(home); err != nil {
-		return r, err
-	}
-	b := bookIn(home)
+	r.Device = self
 	if !b.joined() {
 		return r, nil
 	}

@@ -434,8 +434,8 @@ func (l *Learner) Flush() {
 				heal(l.state)
 			}
 		}
-		for range fastPasses {
-			if listens && l.cfg.Rehearse > 1 {
+		if listens && l.cfg.Rehearse > 1 {
+			for range fastPasses {
 				l.fast.repeat(l.before, l.utterance[1:])
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/learning/local"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
@@ -440,25 +441,18 @@ func (p *tuned) ask(begin string, values []string) (nats []float64) {
 		logits = p.t.model.Step(s, e)
 	}
 	first := slices.Clone(logits)
+	var d [sense.Symbols]float32
 	for _, v := range values {
 		s, logits := s.Clone(), first
 		var sum float64
-		for _, e := range sense.Text([]byte(v)) {
-			sum += crossEntropy(logits, e.Byte)
+		in := sense.Text([]byte(v))
+		for i, e := range in {
+			sum += gradient.CrossEntropy(d[:], logits, in[i:i+1], 1)
 			logits = p.t.model.Step(s, e)
 		}
 		nats = append(nats, sum)
 	}
 	return nats
-}
-
-func crossEntropy(logits []float32, b byte) float64 {
-	var sum float64
-	top := slices.Max(logits)
-	for _, v := range logits {
-		sum += math.Exp(float64(v - top))
-	}
-	return math.Log(sum) - float64(logits[b]-top)
 }
 
 func (p *tuned) reads(text []byte) float64 { return learning.Evaluate(p.t.model, text, nil).Bits }

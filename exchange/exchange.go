@@ -94,6 +94,7 @@ type Machine struct {
 	live    map[protocol.UpdateID]*entry // the updates held
 	skills  map[skillKey]*entry          // the same, by author and skill
 	have    []protocol.UpdateID          // the keys of live, sorted; nil when it has to be made anew
+	sum     protocol.Digest              // of have; zero when it has to be made anew
 	bytes   int                          // of bodies held
 	wants   map[protocol.UpdateID]*want  // the updates asked for
 	authors map[protocol.PeerID]*author  // everyone whose update was ever taken, and not forgotten since

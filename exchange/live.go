@@ -150,7 +150,7 @@ func (m *Machine) put(e *entry) {
 	m.live[e.u.ID] = e
 	m.skills[skillKey{e.u.ID.Author, e.u.Skill}] = e
 	m.bytes += len(e.u.Body)
-	m.have = nil
+	m.have, m.sum = nil, protocol.Digest{}
 }
 
 // letGo holds an update no longer. Its author's marks still know of it.
@@ -158,7 +158,7 @@ func (m *Machine) letGo(a *Actions, e *entry) {
 	delete(m.live, e.u.ID)
 	delete(m.skills, skillKey{e.u.ID.Author, e.u.Skill})
 	m.bytes -= len(e.u.Body)
-	m.have = nil
+	m.have, m.sum = nil, protocol.Digest{}
 	a.Drop = append(a.Drop, e.u.ID)
 }
 
@@ -173,6 +173,14 @@ func (m *Machine) haveIDs() []protocol.UpdateID {
 		slices.SortFunc(m.have, protocol.UpdateID.Compare)
 	}
 	return m.have
+}
+
+// haveSum returns their digest.
+func (m *Machine) haveSum() protocol.Digest {
+	if m.sum == (protocol.Digest{}) {
+		m.sum = protocol.SumIDs(m.haveIDs())
+	}
+	return m.sum
 }
 
 // Held returns the names of the updates held, our own among them, sorted.

@@ -88,6 +88,15 @@ func (m *Machine) tell(a *Actions, p *peer) {
 	}
 }
 
+// compare has p compare what it has with what we have: mostly both have the same, and its digest says so.
+func (m *Machine) compare(a *Actions, p *peer) {
+	if p.hello == nil || p.hello.Version < 2 {
+		m.tell(a, p)
+		return
+	}
+	m.say(a, p.id, &protocol.Have{Sum: m.haveSum()})
+}
+
 // round tells a few peers what we have, and greets again, of those, the ones whose Hello never came:
 // it or ours may have been lost.
 func (m *Machine) round(now time.Time, a *Actions) {
@@ -103,7 +112,7 @@ func (m *Machine) round(now time.Time, a *Actions) {
 		if p.hello == nil {
 			m.greet(now, a, p)
 		}
-		m.tell(a, p)
+		m.compare(a, p)
 	}
 }
 

@@ -28,6 +28,13 @@ func (m *Machine) askedFor(p *peer, msg protocol.Message) bool {
 
 // hearHave asks p for what it has and we lack.
 func (m *Machine) hearHave(now time.Time, a *Actions, p *peer, h *protocol.Have) {
+	if h.Sum != (protocol.Digest{}) {
+		if h.Sum != m.haveSum() { // each tells the other
+			m.tell(a, p)
+			m.say(a, p.id, &protocol.Want{})
+		}
+		return
+	}
 	p.more = false
 	var ids []protocol.UpdateID
 	for _, id := range h.IDs {

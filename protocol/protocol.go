@@ -15,13 +15,16 @@ package protocol
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"strings"
 )
 
 // Version is the version of the conversation that this code speaks. A later version may add kinds
 // and fields, which an earlier one skips, so a newer peer is still worth talking to.
-const Version = 1
+//
+// Version 2 knows Have.Sum: whoever says it in a Hello may be told of a set by its digest alone.
+const Version = 2
 
 // The limits of what a message may hold. Encode refuses to exceed them and Decode refuses what does.
 const (
@@ -92,9 +95,22 @@ type Hello struct {
 	Agent   string // what the peer runs, for people to read; at most MaxAgent bytes
 }
 
-// A Have tells which live updates a peer holds: sorted, unique, at most MaxHave.
+// A Have tells which live updates a peer holds: sorted, unique, at most MaxHave. Between peers that may well
+// hold the same, their digest says so without naming them.
 type Have struct {
 	IDs []UpdateID
+	Sum Digest // SumIDs of what is held, if that is all that is said; else zero
+}
+
+// SumIDs returns the digest of a sorted set of names.
+func SumIDs(ids []UpdateID) Digest {
+	b := []byte("yan have v1\x00")
+	for _, id := range ids {
+		b = binary.AppendUvarint(b, uint64(len(id.Author)))
+		b = append(b, id.Author...)
+		b = binary.AppendUvarint(b, id.Seq)
+	}
+	return Sum(b)
 }
 
 // A Want asks for updates by name, in the order in which they are wanted: unique, at most MaxWant.
@@ -170,7 +186,12 @@ func (*Answer) Kind() Kind   { return KindAnswer }
 func (m *Hello) String() string {
 	return fmt.Sprintf("hello v%d model=%v agent=%q", m.Version, m.Model, m.Agent)
 }
-func (m *Have) String() string { return "have " + list(m.IDs) }
+func (m *Have) String() string {
+	if m.Sum != (Digest{}) {
+		return "have what sums to " + m.Sum.String()
+	}
+	return "have " + list(m.IDs)
+}
 func (m *Want) String() string { return "want " + list(m.IDs) }
 func (m *Announce) String() string {
 	return fmt.Sprintf("announce %v %q size=%d gain=%d", m.ID, m.Skill, m.Size, m.Gain)

@@ -43,10 +43,11 @@ func makeUpdate() *Update {
 func samples() map[string]Message {
 	u := makeUpdate()
 	return map[string]Message{
-		"hello-1": &Hello{Version: Version, Model: Sum([]byte("model")), Agent: "yan/1.0 (a car's radio, ü)"},
+		"hello-1": &Hello{Version: 1, Model: Sum([]byte("model")), Agent: "yan/1.0 (a car's radio, ü)"},
 		"have-1": &Have{IDs: []UpdateID{
 			{peerID(0), 1}, {peerID(0), math.MaxUint64}, {peerID(255), 300}, {peerID(1), 70_000},
 		}},
+		"have-2":     &Have{Sum: SumIDs([]UpdateID{{peerID(1), 7}})},
 		"want-1":     &Want{IDs: []UpdateID{{peerID(1), 70_000}, {peerID(0), 1}}},
 		"announce-1": &u.Announce,
 		"update-1":   u,

@@ -74,6 +74,10 @@ func Encode(m Message) ([]byte, error) {
 		w.text('a', m.Agent)
 	case *Have:
 		w.begin(1)
+		if m.Sum != (Digest{}) {
+			w.blob('d', m.Sum[:])
+			break
+		}
 		w.ids('i', m.IDs)
 	case *Want:
 		w.begin(1)
@@ -164,10 +168,15 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 	case KindHave:
 		h := new(Have)
 		r.fields(func(key byte) bool {
-			if key == 'i' {
+			switch key {
+			case 'i':
 				h.IDs = r.ids(MaxHave)
+			case 'd':
+				r.digest(&h.Sum)
+			default:
+				return false
 			}
-			return key == 'i'
+			return true
 		})
 		m = h
 	case KindWant:
@@ -219,6 +228,9 @@ func check(m Message) error {
 	case *Have:
 		if len(m.IDs) > MaxHave {
 			return ErrTooLong
+		}
+		if len(m.IDs) > 0 && m.Sum != (Digest{}) {
+			return ErrMalformed
 		}
 		for i, id := range m.IDs {
 			if err := checkID(id); err != nil {

@@ -385,6 +385,10 @@ func write(t *testing.T, m Message) []byte {
 		w.text('a', m.Agent)
 	case *Have:
 		w.begin(1)
+		if m.Sum != (Digest{}) {
+			w.blob('d', m.Sum[:])
+			break
+		}
 		w.ids('i', m.IDs)
 	case *Want:
 		w.begin(1)

@@ -172,8 +172,12 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 	if err != nil {
 		return err
 	}
-	switch e.Msg.(type) {
-	case *protocol.Want, *protocol.Update, *protocol.Announce:
+	switch m := e.Msg.(type) {
+	case *protocol.Want:
+		if len(m.IDs) > 0 { // to ask what there is, is not to lack anything
+			w.moved++
+		}
+	case *protocol.Update, *protocol.Announce:
 		w.moved++
 	}
 	w.carry(from, to, f, func() error {

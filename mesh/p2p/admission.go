@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -53,6 +54,8 @@ type gate struct {
 	keeper SwarmBook
 	log    *slog.Logger
 	tasks  *tasks
+
+	refused, shutOut atomic.Uint64 // connections that ended here, by which side would not have it
 
 	mu      sync.Mutex // guards what follows; never held over a channel, a stream or the keeper
 	own     *protocol.Admission
@@ -262,10 +265,11 @@ func (g *gate) meet(c network.Conn) {
 
 // refuse closes all connections to the peer.
 func (g *gate) refuse(id peer.ID, why error) {
-	what := "p2p: a peer is not let in"
+	what, count := "p2p: a peer is not let in", &g.refused
 	if errors.Is(why, errShut) {
-		what = "p2p: a peer does not let us in"
+		what, count = "p2p: a peer does not let us in", &g.shutOut
 	}
+	count.Add(1)
 	g.say(id, what, why)
 	_ = g.host.Network().ClosePeer(id) // an error means that it was closed
 	g.mu.Lock()

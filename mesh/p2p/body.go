@@ -41,6 +41,7 @@ type bodies struct {
 	members *members
 	fault   func(peer.ID, error)
 
+	counts   bodyCounts
 	fetching chan struct{} // one for each transfer to us
 	serving  chan struct{} // one for each transfer from us
 
@@ -157,6 +158,7 @@ func (b *bodies) fetch(ctx context.Context, a *protocol.Announce, from peer.ID) 
 	for _, id := range b.providers(a, from) {
 		body, ferr := b.fetchFrom(ctx, a, id)
 		if ferr == nil {
+			b.counts.fetched.Add(1)
 			b.keep(a.Digest, body)
 			return body, nil
 		}
@@ -164,6 +166,7 @@ func (b *bodies) fetch(ctx context.Context, a *protocol.Announce, from peer.ID) 
 			break
 		}
 	}
+	b.counts.failed.Add(1)
 	return nil, err
 }
 
@@ -310,5 +313,9 @@ func (b *bodies) answer(ctx context.Context, s network.Stream) error {
 	if err := writeSteadily(s, binary.BigEndian.AppendUint32(nil, uint32(len(body))), stall); err != nil {
 		return err
 	}
-	return writeSteadily(s, body, stall)
+	if err := writeSteadily(s, body, stall); err != nil {
+		return err
+	}
+	b.counts.served.Add(1)
+	return nil
 }

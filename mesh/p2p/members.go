@@ -56,6 +56,9 @@ type members struct {
 	list  *memberlist.Memberlist
 	found chan peer.AddrInfo // peers to join through
 
+	rounds   rounds
+	attempts attempts
+
 	mu     sync.Mutex
 	here   map[peer.ID]bool
 	trying map[peer.ID]bool
@@ -75,7 +78,7 @@ func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *even
 	c.UDPBufferSize = packetBytes
 	c.EnableCompression = false
 	c.DisableTcpPings = true // they would go the way that the ping went
-	c.Delegate, c.Events, c.Alive = m, m, m
+	c.Delegate, c.Events, c.Alive, c.Ping = m, m, m, m
 	c.Logger = newLogger(log)
 	var err error
 	if m.list, err = memberlist.Create(c); err != nil {
@@ -145,7 +148,11 @@ func (m *members) join(ctx context.Context, info peer.AddrInfo) {
 	}
 	defer m.tried(info.ID)
 	err := m.joinThrough(ctx, info)
-	if err == nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	m.attempts.done(info.ID, err, time.Now())
+	if err == nil {
 		return
 	}
 	switch fails, asked := m.book.failed(info.ID); {
@@ -357,6 +364,7 @@ func (m *members) NotifyLeave(n *memberlist.Node) {
 	if !was {
 		return
 	}
+	m.rounds.forget(id)
 	m.host.Peerstore().UpdateAddrs(id, peerstore.PermanentAddrTTL, peerstore.RecentlyConnectedAddrTTL)
 	m.host.ConnManager().Unprotect(id, protectTag)
 	m.events.add(mesh.Event{Kind: mesh.Left, Peer: protocol.PeerID(n.Name)})

@@ -114,6 +114,7 @@ type Mesh struct {
 	book    *book
 	saved   []string // what the keeper has; owned by saving
 	strikes *strikes
+	meter   *meter
 	gate    *gate // nil: open to all
 	members *members
 	bodies  *bodies
@@ -189,10 +190,12 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	seek, seeking := context.WithCancel(ctx)
 	m := &Mesh{
-		self: protocol.PeerID(h.ID().String()), host: h, log: c.Log,
+		self: protocol.PeerID(h.ID().String()), log: c.Log, meter: new(meter),
 		keeper: c.Book, book: newBook(), strikes: s, events: newEvents(),
 		tasks: new(tasks), seeking: seeking, cancel: cancel,
 	}
+	h = meteredHost{h, m.meter}
+	m.host = h
 	s.drop = func(id peer.ID) { m.tasks.start(func() { h.Network().ClosePeer(id) }) }
 	if c.Swarm != nil {
 		if m.gate, err = newGate(ctx, h, p.admit, c.Swarm, m.tasks, c.Log); err != nil {

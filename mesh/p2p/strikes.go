@@ -29,8 +29,9 @@ type strikes struct {
 	log  *slog.Logger
 	drop func(peer.ID) // disconnects; set before the first fault
 
-	mu   sync.Mutex
-	peer map[peer.ID]*record
+	mu      sync.Mutex
+	peer    map[peer.ID]*record
+	reasons map[string]uint64 // how many faults there were, by what they were
 }
 
 type record struct {
@@ -43,12 +44,12 @@ func (r *record) ignored(now time.Time) bool {
 }
 
 func newStrikes(log *slog.Logger) *strikes {
-	return &strikes{log: log, peer: make(map[peer.ID]*record)}
+	return &strikes{log: log, peer: make(map[peer.ID]*record), reasons: make(map[string]uint64)}
 }
 
 // fault counts one fault of the peer.
 func (s *strikes) fault(id peer.ID, why error) {
-	if !s.count(id, time.Now()) {
+	if !s.count(id, blame(why), time.Now()) {
 		s.log.Debug("p2p: a peer's fault", "peer", id, "why", why)
 		return
 	}
@@ -59,9 +60,10 @@ func (s *strikes) fault(id peer.ID, why error) {
 }
 
 // count reports whether this fault is the one that exhausts our patience.
-func (s *strikes) count(id peer.ID, now time.Time) bool {
+func (s *strikes) count(id peer.ID, what string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reasons[what]++
 	r := s.peer[id]
 	if r == nil {
 		s.forget(now)
@@ -100,6 +102,18 @@ func (s *strikes) Contains(id peer.ID) bool {
 	defer s.mu.Unlock()
 	r := s.peer[id]
 	return r != nil && r.ignored(time.Now())
+}
+
+// stats returns how many faults there were, and how many peers are ignored now.
+func (s *strikes) stats(now time.Time) (faults []Count, ignored int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.peer {
+		if r.ignored(now) {
+			ignored++
+		}
+	}
+	return counts(s.reasons), ignored
 }
 
 // Add is gossipsub's way to ignore a peer for ever, which nobody asks for.

@@ -4,8 +4,11 @@
 // joined, left or spoke. Delivery is best effort: a message may be lost, delayed, repeated or
 // reordered, and code above must expect all four. Who speaks, on the other hand, is certain.
 //
-// The package is the interface and its few types, and does nothing: mesh/p2p implements it over
-// libp2p, mesh/meshtest in memory.
+// It also says whose turn it is to be central: [Order] ranks those who are here for one [Term], and any two devices
+// that see the same peers rank them alike without a word.
+//
+// The package is the interface, its few types and that rule: mesh/p2p implements the interface over libp2p,
+// mesh/meshtest in memory.
 package mesh
 
 import (

@@ -103,6 +103,7 @@ type Machine struct {
 	events  uint64                       // a count that stands for age
 	next    time.Time                    // when the next round is due
 	overdue time.Time                    // no want is overdue before; zero if there was none
+	counts  Counts
 }
 
 // New returns a Machine that knows no peer and holds nothing.
@@ -204,7 +205,9 @@ func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict,
 	}
 	au := m.author(id.Author)
 	au.judge(v, gain)
-	m.log.Info("judge", "update", id, "verdict", v, "gain", gain)
+	m.counts.Judged[v]++
+	m.counts.Gain[v] += gain
+	m.log.Info("judge", "update", id, "peer", id.Author, "verdict", v, "gain", gain)
 	if p := m.peer(id.Author); p != nil && p.reason == "" {
 		m.say(&a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
 	}
@@ -220,6 +223,7 @@ func (m *Machine) NextSeq() uint64 { return m.seq + 1 }
 // done sets when a wants to be continued. The first round is due after half an interval to a whole
 // one, so that devices switched on together do not go on speaking together.
 func (m *Machine) done(now time.Time, a Actions) Actions {
+	m.counts.said(&a)
 	if m.next.IsZero() {
 		half := int64(m.cfg.Interval / 2)
 		m.next = now.Add(time.Duration(half + m.cfg.Rand.Int64N(half+1)))

@@ -232,7 +232,7 @@ func (m *Machine) hearAnswer(p *peer, an *protocol.Answer) {
 		w.answers = slices.Insert(w.answers, j, answer{})
 	}
 	w.answers[j] = answer{p.id, an.Verdict, clampGain(an.Gain)}
-	m.log.Info("answer", "update", an.ID, "from", p.id.Short(), "verdict", an.Verdict, "gain", an.Gain)
+	m.log.Info("answer", "update", an.ID, "peer", p.id, "verdict", an.Verdict, "gain", an.Gain)
 }
 
 // Worth returns what our own updates proved to be worth to others, the latest of them, by sequence.

@@ -66,7 +66,7 @@ func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Upd
 	}
 	good := false
 	if why := m.unwanted(&u.Announce); why != "" {
-		m.log.Debug("update not taken", "update", u.ID, "from", p.id.Short(), "reason", why)
+		m.log.Debug("update not taken", "update", u.ID, "peer", p.id, "reason", why)
 	} else if err := u.Verify(); err != nil {
 		m.forged(p, &u.Announce, err)
 	} else {
@@ -198,7 +198,7 @@ func (m *Machine) tried(id protocol.UpdateID) bool {
 
 // shun lets go of everything an author made, and waits for nothing more of it.
 func (m *Machine) shun(a *Actions, au *author) {
-	m.log.Warn("an author only harms, and is not asked any more", "author", au.id.Short(),
+	m.log.Warn("an author only harms, and is not asked any more", "peer", au.id,
 		"harmful", au.standing.Harmful, "gain", au.standing.Gain)
 	for _, id := range slices.Clone(m.haveIDs()) {
 		if id.Author == au.id {
@@ -216,5 +216,6 @@ func (m *Machine) shun(a *Actions, au *author) {
 // at fault, or our mesh is.
 func (m *Machine) forged(p *peer, an *protocol.Announce, err error) {
 	p.invalid++
-	m.log.Warn("forged update", "update", an.ID, "from", p.id.Short(), "reason", err)
+	m.counts.Invalid++
+	m.log.Warn("forged update", "update", an.ID, "peer", p.id, "reason", err)
 }

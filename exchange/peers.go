@@ -59,10 +59,11 @@ func (m *Machine) join(now time.Time, a *Actions, id protocol.PeerID) {
 	i, found := m.findPeer(id)
 	if !found {
 		if len(m.peers) == maxPeers {
-			m.log.Warn("too many peers to talk to one more", "peer", id.Short())
+			m.log.Warn("too many peers to talk to one more", "peer", id)
 			return
 		}
 		m.peers = slices.Insert(m.peers, i, &peer{id: id, since: now, window: now})
+		m.log.Info("peer joined", "peer", id)
 	}
 	p := m.peers[i]
 	m.greet(now, a, p)
@@ -71,6 +72,7 @@ func (m *Machine) join(now time.Time, a *Actions, id protocol.PeerID) {
 
 func (m *Machine) leave(now time.Time, a *Actions, id protocol.PeerID) {
 	if i, found := m.findPeer(id); found {
+		m.log.Info("peer left", "peer", id, "messages", m.peers[i].messages)
 		m.peers = slices.Delete(m.peers, i, i+1)
 		m.disclaim(now, a, id)
 	}
@@ -121,15 +123,17 @@ func (m *Machine) round(now time.Time, a *Actions) {
 func (m *Machine) hear(now time.Time, a *Actions, from protocol.PeerID, msg protocol.Message) {
 	p := m.peer(from)
 	if p == nil {
-		m.log.Debug("heard a stranger", "peer", from.Short())
+		m.log.Debug("heard a stranger", "peer", from)
 		return
 	}
 	p.heard = now
 	p.messages++
+	m.counts.Heard[min(msg.Kind(), kinds-1)]++
 	p.spend(now, m.cfg.Interval)
 	if !m.askedFor(p, msg) {
 		if p.count == messagesPerInterval {
 			p.ignored++
+			m.counts.Ignored++
 			return
 		}
 		p.count++
@@ -140,6 +144,7 @@ func (m *Machine) hear(now time.Time, a *Actions, from protocol.PeerID, msg prot
 	}
 	if p.reason != "" {
 		p.ignored++
+		m.counts.Ignored++
 		return
 	}
 	switch msg := msg.(type) {
@@ -164,7 +169,7 @@ func (m *Machine) hearHello(now time.Time, a *Actions, p *peer, h *protocol.Hell
 	if h.Model != m.cfg.Model {
 		p.reason = fmt.Sprintf("its model is %v, ours %v", h.Model, m.cfg.Model)
 		if was != p.reason {
-			m.log.Warn("nothing to exchange with a peer", "peer", p.id.Short(), "agent", h.Agent, "reason", p.reason)
+			m.log.Warn("nothing to exchange with a peer", "peer", p.id, "agent", h.Agent, "reason", p.reason)
 			m.disclaim(now, a, p.id)
 		}
 	}

@@ -87,6 +87,7 @@ func (m *Machine) ask(now time.Time, p *peer, id protocol.UpdateID) bool {
 
 // assign notes that p is asked for what w wants.
 func (m *Machine) assign(now time.Time, w *want, p *peer) {
+	m.log.Debug("want", "update", w.id, "peer", p.id)
 	p.asked++
 	w.asked, w.until = p.id, now.Add(patience*m.cfg.Interval)
 	if m.overdue.IsZero() {
@@ -206,6 +207,7 @@ func (m *Machine) hearWant(a *Actions, p *peer, w *protocol.Want) {
 			continue
 		}
 		p.served += len(e.u.Body)
+		m.log.Debug("serve", "update", id, "peer", p.id, "bytes", len(e.u.Body))
 		m.say(a, p.id, e.u)
 	}
 }

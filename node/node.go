@@ -62,6 +62,7 @@ type Node struct {
 	exchange  *exchange.Machine
 	published map[string]uint64 // Events of each of our skills when it was announced last
 	talk      []byte            // the conversation's state found in the journal
+	seen      Seen
 }
 
 // Actions is what a node wants done, in this order: put every body and then every record on disk, as one;
@@ -150,10 +151,28 @@ func (n *Node) Conversation() *exchange.Machine { return n.exchange }
 // surprise in nats.
 func (n *Node) Observe(now time.Time, b []byte) (nats float64, a Actions) {
 	nats = n.read(b)
+	n.seen.add(len(b), nats)
 	a.Records = append(a.Records, record(recEvents, b))
 	n.publish(now, &a, n.cfg.PublishEvery)
 	return nats, a
 }
+
+// Seen is how much of the owner's stream came in since the node began, and how surprising it was.
+type Seen struct {
+	Events uint64
+	Nats   float64 // never falls: it is the most that the sum has been
+
+	sum float64 // what a chunk was worth is corrected when it is learnt, now and then downwards
+}
+
+func (s *Seen) add(events int, nats float64) {
+	s.Events += uint64(events)
+	s.sum += nats
+	s.Nats = max(s.Nats, s.sum)
+}
+
+// Seen returns what was counted; a replay is not.
+func (n *Node) Seen() Seen { return n.seen }
 
 func (n *Node) read(b []byte) float64 { return n.learner.Read(sense.Text(b)) }
 
@@ -298,7 +317,7 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 		u.Sign(n.cfg.Key)
 		n.published[s.Name] = s.Events
 		a.Bodies = append(a.Bodies, body)
-		n.cfg.Log.Info("announce", "skill", s.Name, "id", u.ID, "bytes", len(body), "events", s.Events)
+		n.cfg.Log.Info("announce", "update", u.ID, "skill", s.Name, "bytes", len(body), "events", s.Events)
 		n.converse(now, a, n.exchange.Offer(now, u))
 	}
 }
@@ -330,7 +349,7 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 				f.Skill = u.Skill
 			}
 			a.Folds = append(a.Folds, f)
-			n.cfg.Log.Info("fold", "id", u.ID, "skill", u.Skill, "verdict", f.Verdict, "gain", f.Gain, "reason", f.Reason)
+			n.cfg.Log.Info("fold", "update", u.ID, "peer", u.ID.Author, "skill", u.Skill, "verdict", f.Verdict, "gain", f.Gain, "reason", f.Reason)
 			a.Bodies = append(a.Bodies, u.Body)
 			a.Records = append(a.Records, record(recFold, []byte(u.ID.Author), u.Digest[:]))
 			j := n.exchange.Judge(now, u.ID, f.Verdict, micro(f.Gain))

@@ -142,7 +142,7 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 				break
 			}
 			if err := m.Send(ctx, e); err != nil && ctx.Err() == nil {
-				log.Debug("not sent", "to", e.To, "message", e.Msg.String(), "err", err)
+				log.Debug("not sent", "peer", e.To, "message", e.Msg.String(), "err", err)
 			}
 		}
 		return nil

@@ -66,6 +66,50 @@ func (w *writer) ids(k byte, ids []UpdateID) {
 	}
 }
 
+// What is optional is written only where it says something: an older version wrote the same bytes.
+
+func (w *writer) hello(m *Hello) {
+	fields := 3
+	if m.Central > 0 {
+		fields++
+	}
+	w.begin(fields)
+	w.uint('v', uint64(m.Version))
+	w.blob('m', m.Model[:])
+	w.text('a', m.Agent)
+	if m.Central > 0 {
+		w.uint('c', uint64(m.Central))
+	}
+}
+
+func (w *writer) have(m *Have) {
+	fields := 1
+	if len(m.Records) > 0 {
+		fields++
+	}
+	w.begin(fields)
+	if m.Sum != (Digest{}) {
+		w.blob('d', m.Sum[:])
+	} else {
+		w.ids('i', m.IDs)
+	}
+	if len(m.Records) > 0 {
+		w.digests('r', m.Records)
+	}
+}
+
+func (w *writer) want(m *Want) {
+	fields := 1
+	if len(m.Records) > 0 {
+		fields++
+	}
+	w.begin(fields)
+	w.ids('i', m.IDs)
+	if len(m.Records) > 0 {
+		w.digests('r', m.Records)
+	}
+}
+
 func (w *writer) announce(m *Announce) {
 	w.id(m.ID)
 	w.blob('m', m.Model[:])

@@ -1,9 +1,10 @@
 // Package protocol is what peers say to one another, and how it looks on the wire.
 //
-// A [Message] is one of six kinds. Two peers that meet say [Hello], then each says what it has
+// A [Message] is one of nine kinds. Two peers that meet say [Hello], then each says what it has
 // ([Have]) and asks for what it wants ([Want]). What is exchanged is an [Update]: a signed claim
 // that some opaque bytes make a skill better. Its head, an [Announce], can be judged without the
-// body. Whoever tried an update tells its author what it proved to be worth ([Answer]).
+// body. Whoever tried an update tells its author what it proved to be worth ([Answer]). A peer whose turn it is to be
+// central signs a [Record] of what it merged, with an [Align] for its head; one who finds it false says so ([Convict]).
 //
 // [Decode] never trusts bytes: a frame that is too long, too deep, or claims to hold more than it
 // does is refused before anything is allocated for it, and what it returns keeps every limit that
@@ -50,8 +51,8 @@ func (id UpdateID) Compare(o UpdateID) int {
 
 func (id UpdateID) String() string { return fmt.Sprintf("%s/%d", id.Author.Short(), id.Seq) }
 
-// A Kind says which message a frame holds. Kinds are never reused: 7 to 15 are set aside for the
-// messages of alignment, and for asking for and offering skills.
+// A Kind says which message a frame holds. Kinds are never reused: 10 to 15 are set aside for asking
+// for and offering skills.
 type Kind uint8
 
 const (
@@ -61,6 +62,9 @@ const (
 	KindAnnounce Kind = 4
 	KindUpdate   Kind = 5
 	KindAnswer   Kind = 6
+	KindAlign    Kind = 7
+	KindRecord   Kind = 8
+	KindConvict  Kind = 9
 )
 
 func (k Kind) String() string {
@@ -77,6 +81,12 @@ func (k Kind) String() string {
 		return "update"
 	case KindAnswer:
 		return "answer"
+	case KindAlign:
+		return "align"
+	case KindRecord:
+		return "record"
+	case KindConvict:
+		return "convict"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -93,6 +103,7 @@ type Hello struct {
 	Version uint16 // of the conversation; see the constant
 	Model   Digest // fingerprint of the base model; peers whose models differ have nothing to exchange
 	Agent   string // what the peer runs, for people to read; at most MaxAgent bytes
+	Central uint8  // what share of the turns at being central it would take, beside the others'; 0 if it cannot be
 }
 
 // A Have tells which live updates a peer holds: sorted, unique, at most MaxHave. Between peers that may well
@@ -100,6 +111,8 @@ type Hello struct {
 type Have struct {
 	IDs []UpdateID
 	Sum Digest // SumIDs of what is held, if that is all that is said; else zero
+
+	Records []Digest // the newest records known: sorted, unique, at most MaxRecords
 }
 
 // SumIDs returns the digest of a sorted set of names.
@@ -117,6 +130,8 @@ func SumIDs(ids []UpdateID) Digest {
 // A Want of nothing asks for a Have.
 type Want struct {
 	IDs []UpdateID
+
+	Records []Digest // records wanted: sorted, unique, at most MaxRecords
 }
 
 // An Announce is the signed head of an update: everything but the body, and the body's digest.
@@ -184,15 +199,19 @@ func (*Update) Kind() Kind   { return KindUpdate }
 func (*Answer) Kind() Kind   { return KindAnswer }
 
 func (m *Hello) String() string {
-	return fmt.Sprintf("hello v%d model=%v agent=%q", m.Version, m.Model, m.Agent)
+	s := fmt.Sprintf("hello v%d model=%v agent=%q", m.Version, m.Model, m.Agent)
+	if m.Central > 0 {
+		s += fmt.Sprintf(" central=%d", m.Central)
+	}
+	return s
 }
 func (m *Have) String() string {
 	if m.Sum != (Digest{}) {
-		return "have what sums to " + m.Sum.String()
+		return "have what sums to " + m.Sum.String() + records(m.Records)
 	}
-	return "have " + list(m.IDs)
+	return "have " + list(m.IDs) + records(m.Records)
 }
-func (m *Want) String() string { return "want " + list(m.IDs) }
+func (m *Want) String() string { return "want " + list(m.IDs) + records(m.Records) }
 func (m *Announce) String() string {
 	return fmt.Sprintf("announce %v %q size=%d gain=%d", m.ID, m.Skill, m.Size, m.Gain)
 }
@@ -228,4 +247,12 @@ func list(ids []UpdateID) string {
 	}
 	b.WriteByte(']')
 	return b.String()
+}
+
+// records writes the names of records behind what else a message has, if there are any.
+func records(ds []Digest) string {
+	if len(ds) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and records %v", ds)
 }

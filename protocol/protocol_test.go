@@ -51,6 +51,12 @@ func samples() map[string]Message {
 		"want-1":     &Want{IDs: []UpdateID{{peerID(1), 70_000}, {peerID(0), 1}}},
 		"announce-1": &u.Announce,
 		"update-1":   u,
+		"hello-2":    &Hello{Version: 2, Model: Sum([]byte("model")), Agent: "yan/1.1", Central: 200},
+		"have-3":     &Have{Sum: SumIDs([]UpdateID{{peerID(1), 7}}), Records: []Digest{makeRecord().Name()}},
+		"want-2":     &Want{IDs: nil, Records: []Digest{makeRecord().Name()}},
+		"align-1":    &makeRecord().Align,
+		"record-1":   makeRecord(),
+		"convict-1":  &Convict{Author: peerID(1), Record: makeRecord().Name(), Skill: "music"},
 		"answer-1":   &Answer{ID: UpdateID{peerID(1), 7}, Verdict: Harmful, Gain: math.MinInt64},
 	}
 }
@@ -198,7 +204,7 @@ func TestStrings(t *testing.T) {
 		{Envelope{Msg: &Want{}}, "to all: want []"},
 		{makeUpdate(), `update SUKPH5/7 "music" size=22 gain=-1250000`},
 		{&makeUpdate().Announce, `announce SUKPH5/7 "music" size=22 gain=-1250000`},
-		{Kind(9), "kind 9"},
+		{Kind(15), "kind 15"},
 		{Verdict(9), "verdict 9"},
 	} {
 		if got := c.got.String(); got != c.want {

@@ -20,7 +20,7 @@ const (
 	MaxFrame    = MaxBody + 4<<10 // bytes in any frame
 	MaxAnnounce = 2 << 10         // bytes in the frame of an Announce
 
-	maxSmall = 1 << 10   // bytes in the frame of a Hello or an Answer
+	maxSmall = 1 << 10   // bytes in the frame of a Hello, an Answer or a Convict
 	maxIDs   = 128 << 10 // bytes in the frame of a Have or a Want
 )
 
@@ -39,14 +39,16 @@ var (
 // limit returns how long a frame of kind k may be, or 0 if k is not known.
 func limit(k Kind) int {
 	switch k {
-	case KindHello, KindAnswer:
+	case KindHello, KindAnswer, KindConvict:
 		return maxSmall
 	case KindHave, KindWant:
 		return maxIDs
-	case KindAnnounce:
+	case KindAnnounce, KindAlign:
 		return MaxAnnounce
 	case KindUpdate:
 		return MaxFrame
+	case KindRecord:
+		return MaxAlignment + MaxAnnounce
 	}
 	return 0
 }
@@ -68,20 +70,11 @@ func Encode(m Message) ([]byte, error) {
 	w := writer{enc: enc}
 	switch m := m.(type) {
 	case *Hello:
-		w.begin(3)
-		w.uint('v', uint64(m.Version))
-		w.blob('m', m.Model[:])
-		w.text('a', m.Agent)
+		w.hello(m)
 	case *Have:
-		w.begin(1)
-		if m.Sum != (Digest{}) {
-			w.blob('d', m.Sum[:])
-			break
-		}
-		w.ids('i', m.IDs)
+		w.have(m)
 	case *Want:
-		w.begin(1)
-		w.ids('i', m.IDs)
+		w.want(m)
 	case *Announce:
 		w.begin(announceFields)
 		w.announce(m)
@@ -94,6 +87,15 @@ func Encode(m Message) ([]byte, error) {
 		w.id(m.ID)
 		w.uint('v', uint64(m.Verdict))
 		w.int('g', m.Gain)
+	case *Align:
+		w.begin(alignFields)
+		w.align(m)
+	case *Record:
+		w.begin(alignFields + 1)
+		w.align(&m.Align)
+		w.blob('b', m.Body)
+	case *Convict:
+		w.convict(m)
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("protocol: encode %v: %w", m.Kind(), w.err)
@@ -159,6 +161,8 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 				r.digest(&h.Model)
 			case 'a':
 				h.Agent = r.text(MaxAgent)
+			case 'c':
+				h.Central = uint8(r.uint(math.MaxUint8))
 			default:
 				return false
 			}
@@ -173,6 +177,8 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 				h.IDs = r.ids(MaxHave)
 			case 'd':
 				r.digest(&h.Sum)
+			case 'r':
+				h.Records = r.digests(MaxRecords)
 			default:
 				return false
 			}
@@ -182,10 +188,15 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 	case KindWant:
 		w := new(Want)
 		r.fields(func(key byte) bool {
-			if key == 'i' {
+			switch key {
+			case 'i':
 				w.IDs = r.ids(MaxWant)
+			case 'r':
+				w.Records = r.digests(MaxRecords)
+			default:
+				return false
 			}
-			return key == 'i'
+			return true
 		})
 		m = w
 	case KindAnnounce:
@@ -216,6 +227,24 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 			return true
 		})
 		m = a
+	case KindAlign:
+		a := new(Align)
+		r.fields(func(key byte) bool { return r.align(a, key) })
+		m = a
+	case KindRecord:
+		a := new(Record)
+		r.fields(func(key byte) bool {
+			if key == 'b' {
+				a.Body = r.blob(MaxAlignment)
+				return true
+			}
+			return r.align(&a.Align, key)
+		})
+		m = a
+	case KindConvict:
+		c := new(Convict)
+		r.fields(func(key byte) bool { return r.convict(c, key) })
+		m = c
 	}
 	return m, r.err
 }
@@ -240,6 +269,7 @@ func check(m Message) error {
 				return ErrMalformed
 			}
 		}
+		return checkRecords(m.Records)
 	case *Want:
 		if len(m.IDs) > MaxWant {
 			return ErrTooLong
@@ -252,6 +282,7 @@ func check(m Message) error {
 				return ErrMalformed
 			}
 		}
+		return checkRecords(m.Records)
 	case *Announce:
 		return checkAnnounce(m)
 	case *Update:
@@ -264,10 +295,17 @@ func check(m Message) error {
 			return ErrMalformed
 		}
 		return checkID(m.ID)
-	default:
-		return ErrUnknown
+	case *Align:
+		return checkAlign(m)
+	case *Record:
+		if len(m.Body) > MaxAlignment {
+			return ErrTooLong
+		}
+		return checkAlign(&m.Align)
+	case *Convict:
+		return checkConvict(m)
 	}
-	return nil
+	return ErrUnknown
 }
 
 func checkAnnounce(m *Announce) error {

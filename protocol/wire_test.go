@@ -21,7 +21,7 @@ import (
 var rewrite = flag.Bool("update", false, "write the golden frames anew")
 
 // kinds are all that Decode knows.
-var kinds = []Kind{KindHello, KindHave, KindWant, KindAnnounce, KindUpdate, KindAnswer}
+var kinds = []Kind{KindHello, KindHave, KindWant, KindAnnounce, KindUpdate, KindAnswer, KindAlign, KindRecord, KindConvict}
 
 // The frames in testdata are what this version writes and must read for ever. A change there is a
 // change of the format: add a frame with the next number instead.
@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 		if b, err := Encode(want); err != nil || !bytes.Equal(b, frame) {
 			t.Errorf("%s is written otherwise now: %x, %v", name, b, err)
 		}
-		if u, ok := got.(*Update); ok {
+		if u, ok := got.(interface{ Verify() error }); ok {
 			if err := u.Verify(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -197,6 +197,8 @@ func needs(k Kind) []pair {
 		return []pair{author, seq}
 	case KindAnswer:
 		return []pair{author, seq, {'v', []byte{1}}}
+	case KindAlign, KindRecord, KindConvict:
+		return []pair{author}
 	}
 	return nil
 }
@@ -205,9 +207,17 @@ func needs(k Kind) []pair {
 func keys(k Kind) string {
 	switch k {
 	case KindHello:
-		return "vma"
-	case KindHave, KindWant:
-		return "i"
+		return "vmac"
+	case KindHave:
+		return "idr"
+	case KindWant:
+		return "ir"
+	case KindAlign:
+		return "amtrnpdzq"
+	case KindRecord:
+		return "amtrnpdzqb"
+	case KindConvict:
+		return "adk"
 	case KindAnnounce:
 		return "asmkrnegtdzq"
 	case KindUpdate:
@@ -323,40 +333,58 @@ func TestLimits(t *testing.T) {
 		change(&a)
 		return &a
 	}
+	align := func(change func(*Align)) *Align {
+		a := makeRecord().Align
+		change(&a)
+		return &a
+	}
 	long := strings.Repeat("x", 65)
 	for name, c := range map[string]struct {
 		m    Message
 		want error
 	}{
-		"a long agent":           {&Hello{Agent: long}, ErrTooLong},
-		"an agent not in UTF-8":  {&Hello{Agent: "\xff\xfe"}, ErrMalformed},
-		"an agent with a bell":   {&Hello{Agent: "\a"}, ErrMalformed},
-		"a have of too much":     {&Have{IDs: ids(MaxHave + 1)}, ErrTooLong},
-		"an unsorted have":       {&Have{IDs: []UpdateID{{"p", 2}, {"p", 1}}}, ErrMalformed},
-		"authors unsorted":       {&Have{IDs: []UpdateID{{"q", 1}, {"p", 1}}}, ErrMalformed},
-		"the same twice":         {&Have{IDs: []UpdateID{{"p", 1}, {"p", 1}}}, ErrMalformed},
-		"nobody's":               {&Have{IDs: []UpdateID{{"", 1}}}, ErrMalformed},
-		"before the first":       {&Have{IDs: []UpdateID{{"p", 0}}}, ErrMalformed},
-		"a long author":          {&Have{IDs: []UpdateID{{PeerID(long), 1}}}, ErrTooLong},
-		"an author not in UTF-8": {&Have{IDs: []UpdateID{{"\xc3", 1}}}, ErrMalformed},
-		"a want of too much":     {&Want{IDs: ids(MaxWant + 1)}, ErrTooLong},
-		"the same wanted twice":  {&Want{IDs: []UpdateID{{"p", 1}, {"q", 1}, {"p", 1}}}, ErrMalformed},
-		"wanted of nobody":       {&Want{IDs: []UpdateID{{"", 1}}}, ErrMalformed},
-		"a long skill":           {announce(func(a *Announce) { a.Skill = long }), ErrTooLong},
-		"a skill not in UTF-8":   {announce(func(a *Announce) { a.Skill = "mu\x80ic" }), ErrMalformed},
-		"a skill with a newline": {announce(func(a *Announce) { a.Skill = "a\nb" }), ErrMalformed},
-		"a skill turned around":  {announce(func(a *Announce) { a.Skill = "a\u202eb" }), ErrMalformed},
-		"a long signature":       {announce(func(a *Announce) { a.Sig = make([]byte, 65) }), ErrTooLong},
-		"a large size":           {announce(func(a *Announce) { a.Size = MaxBody + 1 }), ErrTooLong},
-		"an author who is empty": {announce(func(a *Announce) { a.ID.Author = "" }), ErrMalformed},
-		"a sequence of zero":     {announce(func(a *Announce) { a.ID.Seq, a.Replaces = 0, 0 }), ErrMalformed},
-		"replacing itself":       {announce(func(a *Announce) { a.Replaces = a.ID.Seq }), ErrMalformed},
-		"replacing a later one":  {announce(func(a *Announce) { a.Replaces = math.MaxUint64 }), ErrMalformed},
-		"a long body":            {&Update{Announce: makeUpdate().Announce, Body: make([]byte, MaxBody+1)}, ErrTooLong},
-		"a head that is bad":     {&Update{Announce: *announce(func(a *Announce) { a.Skill = long })}, ErrTooLong},
-		"no verdict":             {&Answer{ID: UpdateID{"p", 1}}, ErrMalformed},
-		"a verdict too many":     {&Answer{ID: UpdateID{"p", 1}, Verdict: Harmful + 1}, ErrMalformed},
-		"an answer to nobody":    {&Answer{ID: UpdateID{"", 1}, Verdict: Folded}, ErrMalformed},
+		"a long agent":                {&Hello{Agent: long}, ErrTooLong},
+		"an agent not in UTF-8":       {&Hello{Agent: "\xff\xfe"}, ErrMalformed},
+		"an agent with a bell":        {&Hello{Agent: "\a"}, ErrMalformed},
+		"a have of too much":          {&Have{IDs: ids(MaxHave + 1)}, ErrTooLong},
+		"an unsorted have":            {&Have{IDs: []UpdateID{{"p", 2}, {"p", 1}}}, ErrMalformed},
+		"authors unsorted":            {&Have{IDs: []UpdateID{{"q", 1}, {"p", 1}}}, ErrMalformed},
+		"the same twice":              {&Have{IDs: []UpdateID{{"p", 1}, {"p", 1}}}, ErrMalformed},
+		"nobody's":                    {&Have{IDs: []UpdateID{{"", 1}}}, ErrMalformed},
+		"before the first":            {&Have{IDs: []UpdateID{{"p", 0}}}, ErrMalformed},
+		"a long author":               {&Have{IDs: []UpdateID{{PeerID(long), 1}}}, ErrTooLong},
+		"an author not in UTF-8":      {&Have{IDs: []UpdateID{{"\xc3", 1}}}, ErrMalformed},
+		"a want of too much":          {&Want{IDs: ids(MaxWant + 1)}, ErrTooLong},
+		"the same wanted twice":       {&Want{IDs: []UpdateID{{"p", 1}, {"q", 1}, {"p", 1}}}, ErrMalformed},
+		"wanted of nobody":            {&Want{IDs: []UpdateID{{"", 1}}}, ErrMalformed},
+		"a long skill":                {announce(func(a *Announce) { a.Skill = long }), ErrTooLong},
+		"a skill not in UTF-8":        {announce(func(a *Announce) { a.Skill = "mu\x80ic" }), ErrMalformed},
+		"a skill with a newline":      {announce(func(a *Announce) { a.Skill = "a\nb" }), ErrMalformed},
+		"a skill turned around":       {announce(func(a *Announce) { a.Skill = "a\u202eb" }), ErrMalformed},
+		"a long signature":            {announce(func(a *Announce) { a.Sig = make([]byte, 65) }), ErrTooLong},
+		"a large size":                {announce(func(a *Announce) { a.Size = MaxBody + 1 }), ErrTooLong},
+		"an author who is empty":      {announce(func(a *Announce) { a.ID.Author = "" }), ErrMalformed},
+		"a sequence of zero":          {announce(func(a *Announce) { a.ID.Seq, a.Replaces = 0, 0 }), ErrMalformed},
+		"replacing itself":            {announce(func(a *Announce) { a.Replaces = a.ID.Seq }), ErrMalformed},
+		"replacing a later one":       {announce(func(a *Announce) { a.Replaces = math.MaxUint64 }), ErrMalformed},
+		"a long body":                 {&Update{Announce: makeUpdate().Announce, Body: make([]byte, MaxBody+1)}, ErrTooLong},
+		"a head that is bad":          {&Update{Announce: *announce(func(a *Announce) { a.Skill = long })}, ErrTooLong},
+		"no verdict":                  {&Answer{ID: UpdateID{"p", 1}}, ErrMalformed},
+		"a verdict too many":          {&Answer{ID: UpdateID{"p", 1}, Verdict: Harmful + 1}, ErrMalformed},
+		"a have of too many records":  {&Have{Records: names(MaxRecords + 1)}, ErrTooLong},
+		"records unsorted":            {&Have{Records: []Digest{{2}, {1}}}, ErrMalformed},
+		"a want of too many records":  {&Want{Records: names(MaxRecords + 1)}, ErrTooLong},
+		"a record wanted twice":       {&Want{Records: []Digest{{1}, {1}}}, ErrMalformed},
+		"too many parents":            {align(func(a *Align) { a.Parents = names(MaxParents + 1) }), ErrTooLong},
+		"parents unsorted":            {align(func(a *Align) { a.Parents = []Digest{{2}, {1}} }), ErrMalformed},
+		"a rank too many":             {align(func(a *Align) { a.Rank = MaxRank + 1 }), ErrMalformed},
+		"nobody's record":             {align(func(a *Align) { a.Author = "" }), ErrMalformed},
+		"a large alignment":           {align(func(a *Align) { a.Size = MaxAlignment + 1 }), ErrTooLong},
+		"a long alignment":            {&Record{Align: makeRecord().Align, Body: make([]byte, MaxAlignment+1)}, ErrTooLong},
+		"a record whose head is bad":  {&Record{Align: *align(func(a *Align) { a.Sig = make([]byte, 65) })}, ErrTooLong},
+		"nobody convicted":            {&Convict{Skill: "music"}, ErrMalformed},
+		"convicted of something long": {&Convict{Author: "p", Skill: long}, ErrTooLong},
+		"an answer to nobody":         {&Answer{ID: UpdateID{"", 1}, Verdict: Folded}, ErrMalformed},
 	} {
 		if b, err := Encode(c.m); !errors.Is(err, c.want) {
 			t.Errorf("encode %s: %x, %v", name, b, err)
@@ -379,20 +407,11 @@ func write(t *testing.T, m Message) []byte {
 	w := writer{enc: msgpack.NewEncoder(&buf)}
 	switch m := m.(type) {
 	case *Hello:
-		w.begin(3)
-		w.uint('v', uint64(m.Version))
-		w.blob('m', m.Model[:])
-		w.text('a', m.Agent)
+		w.hello(m)
 	case *Have:
-		w.begin(1)
-		if m.Sum != (Digest{}) {
-			w.blob('d', m.Sum[:])
-			break
-		}
-		w.ids('i', m.IDs)
+		w.have(m)
 	case *Want:
-		w.begin(1)
-		w.ids('i', m.IDs)
+		w.want(m)
 	case *Announce:
 		w.begin(announceFields)
 		w.announce(m)
@@ -405,6 +424,15 @@ func write(t *testing.T, m Message) []byte {
 		w.id(m.ID)
 		w.uint('v', uint64(m.Verdict))
 		w.int('g', m.Gain)
+	case *Align:
+		w.begin(alignFields)
+		w.align(m)
+	case *Record:
+		w.begin(alignFields + 1)
+		w.align(&m.Align)
+		w.blob('b', m.Body)
+	case *Convict:
+		w.convict(m)
 	}
 	if w.err != nil {
 		t.Fatal(w.err)
@@ -467,7 +495,7 @@ func TestMalformed(t *testing.T) {
 func TestFrameLengths(t *testing.T) {
 	most := map[Kind]int{
 		KindHello: 1 << 10, KindHave: 128 << 10, KindWant: 128 << 10, KindAnnounce: 2 << 10, KindUpdate: 4<<20 + 4<<10,
-		KindAnswer: 1 << 10,
+		KindAnswer: 1 << 10, KindAlign: 2 << 10, KindRecord: 66 << 10, KindConvict: 1 << 10,
 	}
 	for _, k := range kinds {
 		pad := func(n int) []byte { // a frame of n bytes
@@ -587,7 +615,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || !bytes.Equal(c, d) {
 			t.Fatalf("%v is written in two ways: %x, %x, %v", m, c, d, err)
 		}
-		if u, ok := m.(*Update); ok {
+		if u, ok := m.(interface{ Verify() error }); ok {
 			_ = u.Verify() // does not panic
 		}
 	})

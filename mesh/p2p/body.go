@@ -2,17 +2,14 @@ package p2p
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
 
@@ -25,21 +22,27 @@ const (
 	fetchAtOnce  = 4               // transfers to us
 	fetchPerPeer = 2               // of them from news of one peer
 	fetchWaiting = 16              // news of one peer that wait to be fetched
-	serveAtOnce  = 16              // transfers from us
+	serveAtOnce  = 16              // transfers from us, if we may send as fast as that takes
+	askRate      = 50              // questions a second that we answer one peer
+	askBurst     = 200             // questions that may come at once
+	lineages     = 2048            // skills of authors of which we know the version that is here
 	fetchFrom    = 3               // peers that are asked for one body
 	slowest      = 32 << 10        // bytes a second; a slower peer is given up
+	fetchRounds  = 3               // how often they are asked
+	fetchPause   = time.Second     // before they are asked again, and then twice as long
 	fetchTime    = 2 * time.Minute // for one body, from all of them
 )
 
 // bodies keeps the bodies of updates that went through here lately, so that
 // whoever hears of an update from us can fetch it from us, and fetches those
 // that we hear of. A body is asked for by its digest and is believed when it
-// has that digest: it does not matter who had it.
+// has that digest: it does not matter who had it. body_fetch.go asks for bodies, body_serve.go answers.
 type bodies struct {
-	host    host.Host
-	proto   libp2p.ID
-	members *members
-	fault   func(peer.ID, error)
+	host     host.Host
+	protos   []libp2p.ID // that we ask in, the best first
+	members  *members
+	fault    func(peer.ID, error)
+	up, down *budget // bytes beyond the local network
 
 	counts   bodyCounts
 	fetching chan struct{} // one for each transfer to us
@@ -47,9 +50,30 @@ type bodies struct {
 
 	mu    sync.Mutex // guards what follows; never held over a channel or a stream
 	kept  *simplelru.LRU[protocol.Digest, []byte]
-	bytes int                           // in kept
-	known *simplelru.LRU[headKey, bool] // true once the body is here, false while it is fetched
-	turns map[peer.ID]*turn             // those whose news is being fetched
+	bytes int                                      // in kept
+	known *simplelru.LRU[headKey, bool]            // true once the body is here, false while it is fetched
+	turns map[peer.ID]*turn                        // those whose news is being fetched
+	last  *simplelru.LRU[lineage, protocol.Digest] // the version of each that came last
+	begun *halves
+	asks  *simplelru.LRU[peer.ID, *pace]
+	busy  map[peer.ID]int // transfers from us to each
+}
+
+// A want is a body that is looked for.
+type want struct {
+	lineage
+	digest protocol.Digest
+	size   int
+}
+
+// A lineage is what a body is a version of.
+type lineage struct {
+	author protocol.PeerID
+	skill  string
+}
+
+func wanted(a *protocol.Announce) want {
+	return want{lineage{a.ID.Author, a.Skill}, a.Digest, int(a.Size)}
 }
 
 // A headKey names an announcement: an author that claims one ID for two bodies
@@ -67,15 +91,21 @@ type turn struct {
 	users int
 }
 
-func newBodies(h host.Host, proto libp2p.ID, m *members, fault func(peer.ID, error)) *bodies {
+func newBodies(h host.Host, p protocols, m *members, c Config, fault func(peer.ID, error)) *bodies {
 	b := &bodies{
-		host: h, proto: proto, members: m, fault: fault,
+		host: h, protos: []libp2p.ID{p.body, p.wholeBody}, members: m, fault: fault,
+		up: newBudget(c.Upload), down: newBudget(c.Download),
 		fetching: make(chan struct{}, fetchAtOnce),
-		serving:  make(chan struct{}, serveAtOnce),
+		serving:  make(chan struct{}, max(1, min(serveAtOnce, c.Upload/slowest))),
 		turns:    make(map[peer.ID]*turn),
+		begun:    newHalves(),
+		busy:     make(map[peer.ID]int),
 	}
+	// The only error is a size of zero.
 	b.kept, _ = simplelru.NewLRU(knownHeads, func(_ protocol.Digest, body []byte) { b.bytes -= len(body) })
-	b.known, _ = simplelru.NewLRU[headKey, bool](knownHeads, nil) // the only error is a size of zero
+	b.known, _ = simplelru.NewLRU[headKey, bool](knownHeads, nil)
+	b.last, _ = simplelru.NewLRU[lineage, protocol.Digest](lineages, nil)
+	b.asks, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil)
 	return b
 }
 
@@ -99,9 +129,29 @@ func (b *bodies) get(d protocol.Digest) ([]byte, bool) {
 	return b.kept.Get(d)
 }
 
-// own keeps the body of an update that we publish, and marks it as known.
+// newest notes that a body is the version that came last.
+func (b *bodies) newest(w want) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last.Add(w.lineage, w.digest)
+}
+
+// earlier returns the version of what is wanted that is here, and its digest, or nothing.
+func (b *bodies) earlier(w want) (d protocol.Digest, body []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d, ok := b.last.Get(w.lineage); ok {
+		if body, ok := b.kept.Get(d); ok && len(body) > 0 {
+			return d, body
+		}
+	}
+	return protocol.Digest{}, nil
+}
+
+// own keeps the body of an update that we send, and marks it as known.
 func (b *bodies) own(u *protocol.Update) {
 	b.keep(u.Digest, u.Body)
+	b.newest(wanted(&u.Announce))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.known.Add(keyOf(&u.Announce), true)
@@ -134,17 +184,19 @@ var (
 	errBusy  = errors.New("p2p: too much news from one peer")
 	errNone  = errors.New("p2p: the peer does not have the body")
 	errWrong = errors.New("p2p: not the body that was announced")
+	errSize  = errors.New("p2p: not of the size that was announced") // by its author, or by who has it
+	errRelay = errors.New("p2p: bodies do not go through relays")
 )
 
-// fetch gets the body that a verified announcement promises: from us, from the
-// peer that brought the news, who must have had it to pass it on, from the
+// fetch gets a body that a verified head promises: from us, from the peer that brought the news, who must have had it to pass it on, from the
 // author, or from one other member.
-func (b *bodies) fetch(ctx context.Context, a *protocol.Announce, from peer.ID) ([]byte, error) {
-	if body, ok := b.get(a.Digest); ok && len(body) == int(a.Size) {
+func (b *bodies) fetch(ctx context.Context, w want, from peer.ID) ([]byte, error) {
+	if body, ok := b.get(w.digest); ok && len(body) == w.size {
+		b.newest(w)
 		return body, nil
 	}
-	if a.Size == 0 {
-		if protocol.Sum(nil) != a.Digest {
+	if w.size == 0 {
+		if protocol.Sum(nil) != w.digest {
 			return nil, errWrong
 		}
 		return nil, nil
@@ -154,20 +206,35 @@ func (b *bodies) fetch(ctx context.Context, a *protocol.Announce, from peer.ID) 
 		return nil, err
 	}
 	defer done()
-	err = errNone
-	for _, id := range b.providers(a, from) {
-		body, ferr := b.fetchFrom(ctx, a, id)
-		if ferr == nil {
-			b.counts.fetched.Add(1)
-			b.keep(a.Digest, body)
-			return body, nil
-		}
-		if err = fmt.Errorf("from %s: %w", id, ferr); ctx.Err() != nil {
-			break
-		}
+	body, err := b.gather(ctx, w, b.providers(w.author, from))
+	if err != nil {
+		b.counts.failed.Add(1)
+		return nil, err
 	}
-	b.counts.failed.Add(1)
-	return nil, err
+	b.counts.fetched.Add(1)
+	b.keep(w.digest, body)
+	b.newest(w)
+	return body, nil
+}
+
+// told gets the body of an update of which one peer told us, as an answer to a question. Other than news it may be what we had before.
+func (b *bodies) told(ctx context.Context, a *protocol.Announce, from peer.ID) (*protocol.Update, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	b.mu.Lock()
+	here, known := b.known.Get(keyOf(a))
+	if !known {
+		b.known.Add(keyOf(a), false)
+	}
+	b.mu.Unlock()
+	if known && !here {
+		return nil, errBusy // it is being fetched, and will be heard then
+	}
+	body, err := b.fetch(ctx, wanted(a), from)
+	if !known {
+		b.settle(a, err == nil)
+	}
+	return &protocol.Update{Announce: *a, Body: body}, err
 }
 
 // wait returns when there is a transfer to spare for news from the peer.
@@ -220,18 +287,15 @@ func (b *bodies) leave(from peer.ID, t *turn) {
 }
 
 // providers are the peers to ask, in order, none twice.
-func (b *bodies) providers(a *protocol.Announce, from peer.ID) []peer.ID {
+func (b *bodies) providers(by protocol.PeerID, from peer.ID) []peer.ID {
 	ids := []peer.ID{from}
 	add := func(id peer.ID) {
-		for _, has := range ids {
-			if id == has {
-				return
-			}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
 		}
-		ids = append(ids, id)
 	}
 	others := b.members.all()
-	if author, err := peer.Decode(string(a.ID.Author)); err == nil && b.members.has(author) {
+	if author, err := peer.Decode(string(by)); err == nil && b.members.has(author) {
 		add(author)
 	}
 	for range others { // one or two by chance, to make up the number
@@ -241,81 +305,4 @@ func (b *bodies) providers(a *protocol.Announce, from peer.ID) []peer.ID {
 		add(others[rand.IntN(len(others))])
 	}
 	return ids
-}
-
-// fetchFrom asks one peer: the digest goes there, the size in four bytes and
-// the body come back. A size of zero means that it is not there.
-func (b *bodies) fetchFrom(ctx context.Context, a *protocol.Announce, id peer.ID) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, stall+time.Duration(a.Size)*time.Second/slowest)
-	defer cancel()
-	s, err := b.host.NewStream(ctx, id, b.proto)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Reset() // does nothing once all is read and both sides are closed
-	defer context.AfterFunc(ctx, func() { s.Reset() })()
-	if err := writeSteadily(s, a.Digest[:], stall); err != nil {
-		return nil, err
-	}
-	if err := s.CloseWrite(); err != nil {
-		return nil, err
-	}
-	in := &steady{Stream: s, wait: stall}
-	var head [4]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return nil, err
-	}
-	switch n := binary.BigEndian.Uint32(head[:]); n {
-	case 0:
-		return nil, errNone
-	case a.Size:
-	default:
-		b.fault(id, errWrong)
-		return nil, errWrong
-	}
-	body, err := readBytes(in, int(a.Size))
-	if err != nil {
-		return nil, err
-	}
-	if protocol.Sum(body) != a.Digest {
-		b.fault(id, errWrong)
-		return nil, errWrong
-	}
-	return body, s.Close()
-}
-
-// serve answers one peer's request for a body.
-func (b *bodies) serve(ctx context.Context, s network.Stream) {
-	if err := b.answer(ctx, s); err != nil {
-		s.Reset()
-		return
-	}
-	s.Close()
-}
-
-func (b *bodies) answer(ctx context.Context, s network.Stream) error {
-	var d protocol.Digest
-	if _, err := io.ReadFull(&steady{Stream: s, wait: stall}, d[:]); err != nil {
-		return err
-	}
-	body, _ := b.get(d)
-	if len(body) == 0 {
-		return writeSteadily(s, make([]byte, 4), stall)
-	}
-	select {
-	case b.serving <- struct{}{}:
-		defer func() { <-b.serving }()
-	case <-time.After(stall / 2):
-		return errBusy
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := writeSteadily(s, binary.BigEndian.AppendUint32(nil, uint32(len(body))), stall); err != nil {
-		return err
-	}
-	if err := writeSteadily(s, body, stall); err != nil {
-		return err
-	}
-	b.counts.served.Add(1)
-	return nil
 }

@@ -178,7 +178,7 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 	if !g.bodies.claim(a) {
 		return pubsub.ValidationIgnore
 	}
-	body, err := g.bodies.fetch(ctx, a, from)
+	body, err := g.bodies.fetch(ctx, wanted(a), from)
 	g.bodies.settle(a, err == nil)
 	if err != nil {
 		return pubsub.ValidationIgnore

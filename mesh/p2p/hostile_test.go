@@ -311,7 +311,7 @@ func TestBodyFromAnother(t *testing.T) {
 				u := update(1, 1, 1024)
 				all[1].bodies.keep(u.Digest, u.Body)
 				began := time.Now()
-				body, err := all[0].bodies.fetch(t.Context(), &u.Announce, e.ID())
+				body, err := all[0].bodies.fetch(t.Context(), wanted(&u.Announce), e.ID())
 				if err != nil || !bytes.Equal(body, u.Body) {
 					t.Fatalf("fetch: %v, %d bytes", err, len(body))
 				}

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -68,13 +69,26 @@ type Config struct {
 	// admission by the swarm's key.
 	Swarm SwarmBook
 
+	// Upload and Download are how many bytes of bodies a second go to peers beyond the local network, and come from them, all
+	// transfers together; at least 32 KiB. If zero, DefaultUpload and DefaultDownload; if negative, as many as there is room for.
+	Upload, Download int
+
 	// Log is where it logs. If nil, slog.Default().
 	Log *slog.Logger
 }
 
+// What a device at home may take of a line that is not its alone. The slowest lines that are sold as broadband today send 1 to 2.4 Mbit/s, and
+// receive 16: a skill's new version, of some 50 kB, is passed on to six peers in three seconds, and between versions the line is free.
+const (
+	DefaultUpload   = 128 << 10
+	DefaultDownload = 1 << 20
+)
+
 // protocols are the names under which a network's peers speak with one another.
 type protocols struct {
 	packet, pull, say, body, gossip, admit libp2p.ID
+
+	wholeBody libp2p.ID // the version of body before: nothing but whole ones, as they are
 
 	topicSay, topicNews string
 	service             string // for multicast DNS
@@ -82,7 +96,7 @@ type protocols struct {
 
 // streams are those that we answer ourselves.
 func (p protocols) streams() []libp2p.ID {
-	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.admit}
+	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.wholeBody, p.admit}
 }
 
 func newProtocols(name string) (p protocols, err error) {
@@ -96,7 +110,8 @@ func newProtocols(name string) (p protocols, err error) {
 	}
 	stream := func(kind string) libp2p.ID { return libp2p.ID("/" + name + "/" + kind + "/1") }
 	return protocols{
-		packet: stream("packet"), pull: stream("pull"), say: stream("say"), body: stream("body"),
+		packet: stream("packet"), pull: stream("pull"), say: stream("say"),
+		body: libp2p.ID("/" + name + "/body/2"), wholeBody: stream("body"),
 		gossip: stream("gossip"), admit: stream("admit"),
 		topicSay: name + "/say/1", topicNews: name + "/news/1",
 		service: "_" + name + "-mesh._udp",
@@ -123,6 +138,7 @@ type Mesh struct {
 	lan     *lan
 	events  *events
 
+	ctx     context.Context // ends with the mesh
 	closed  atomic.Bool
 	tasks   *tasks
 	seeking context.CancelFunc // stops what looks for peers
@@ -160,6 +176,17 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Upload == 0 {
+		c.Upload = DefaultUpload
+	}
+	if c.Download == 0 {
+		c.Download = DefaultDownload
+	}
+	for _, r := range []*int{&c.Upload, &c.Download} {
+		if *r < 0 {
+			*r = math.MaxInt
+		}
+	}
 	return c
 }
 
@@ -170,6 +197,9 @@ func (c Config) Check() error {
 	}
 	if _, err := listenAddrs(c.Listen); err != nil {
 		return err
+	}
+	if d := c.withDefaults(); min(d.Upload, d.Download) < slowest {
+		return fmt.Errorf("p2p: %d bytes up and %d down a second: with fewer than %d peers give up waiting", d.Upload, d.Download, slowest)
 	}
 	_, err := joinPeers(c.Join)
 	return err
@@ -192,7 +222,7 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 	m := &Mesh{
 		self: protocol.PeerID(h.ID().String()), log: c.Log, meter: new(meter),
 		keeper: c.Book, book: newBook(), strikes: s, events: newEvents(),
-		tasks: new(tasks), seeking: seeking, cancel: cancel,
+		tasks: new(tasks), ctx: ctx, seeking: seeking, cancel: cancel,
 	}
 	h = meteredHost{h, m.meter}
 	m.host = h
@@ -218,15 +248,16 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 	if m.gate != nil {
 		m.tasks.start(func() { m.gate.patrol(m.members.retell) })
 	}
-	m.bodies = newBodies(h, p.body, m.members, s.fault)
+	m.bodies = newBodies(h, p, m.members, c, s.fault)
 	m.say = newSay(ctx, h, m.tasks, p.say)
 	if m.gossip, err = newGossip(ctx, h, p, s, m.gate, m.tasks, m.bodies); err != nil {
 		return nil, err
 	}
 	m.handle(p.packet, t.readPackets)
 	m.handle(p.pull, t.takeSync)
-	m.handle(p.say, func(s network.Stream) { hear(ctx, s, m.strikes.fault, m.heard) })
-	m.handle(p.body, func(s network.Stream) { m.bodies.serve(ctx, s) })
+	m.handle(p.say, func(s network.Stream) { hear(ctx, s, m.strikes.fault, m.told) })
+	m.handle(p.body, func(s network.Stream) { m.bodies.serve(ctx, s, m.bodies.answer) })
+	m.handle(p.wholeBody, func(s network.Stream) { m.bodies.serve(ctx, s, m.bodies.answerWhole) })
 
 	m.tasks.start(func() { m.events.run(ctx) })
 	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.say, m.heard) })
@@ -261,6 +292,24 @@ func (m *Mesh) handle(p libp2p.ID, answer func(network.Stream)) {
 		defer m.tasks.end()
 		answer(s)
 	})
+}
+
+// told takes in what one peer told us alone. Of an update that is its head: the body is fetched before the next message is read, so that what a
+// peer says is heard in order.
+func (m *Mesh) told(from peer.ID, msg protocol.Message) {
+	if a, ok := msg.(*protocol.Announce); ok {
+		if err := a.Verify(); err != nil {
+			m.strikes.fault(from, err)
+			return
+		}
+		u, err := m.bodies.told(m.ctx, a, from)
+		if err != nil {
+			m.log.Debug("p2p: no body", "update", a.ID, "from", from, "why", err)
+			return
+		}
+		msg = u
+	}
+	m.heard(from, msg)
 }
 
 // heard takes in a message that was checked. If its sender has not joined as far as we know, we join
@@ -359,7 +408,7 @@ func (m *Mesh) Send(ctx context.Context, e protocol.Envelope) error {
 		if id, err = peer.Decode(string(e.To)); err != nil || !m.members.has(id) {
 			return fmt.Errorf("%w: %s", mesh.ErrUnreachable, e.To)
 		}
-		err = tell(m.say, id, e.Msg)
+		err = tell(m.say, id, m.bodies.briefly(id, e.Msg))
 	}
 	if err != nil && m.closed.Load() {
 		return mesh.ErrClosed

@@ -157,7 +157,7 @@ func TestSendDoesNotBlock(t *testing.T) {
 		u := update(0, 1, 3<<20)
 		began := time.Now()
 		var err error
-		for range 100 {
+		for range 1000 {
 			if err = all[0].Send(t.Context(), protocol.Envelope{To: all[1].Self(), Msg: u}); err != nil {
 				break
 			}

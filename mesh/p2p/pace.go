@@ -2,6 +2,9 @@ package p2p
 
 import (
 	"context"
+	"io"
+	"math"
+	"sync"
 	"time"
 )
 
@@ -33,14 +36,64 @@ func (p *pace) allow(now time.Time) bool {
 
 // wait counts an event, and waits as long as it has to. It reports whether ctx is still going on.
 func (p *pace) wait(ctx context.Context) bool {
-	over := p.over(time.Now())
-	if over <= 0 {
+	return sleep(ctx, p.over(time.Now()))
+}
+
+// sleep waits, if there is anything to wait for, and reports whether ctx is still going on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
 		return ctx.Err() == nil
 	}
 	select {
-	case <-time.After(over):
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// budget is a leaky bucket of bytes, which many streams fill: those of one second may pass at once. A nil budget has no bounds.
+type budget struct {
+	rate int // bytes a second
+
+	mu    sync.Mutex
+	empty time.Time // when the bucket will be
+}
+
+func newBudget(rate int) *budget {
+	if rate == math.MaxInt {
+		return nil
+	}
+	return &budget{rate: rate}
+}
+
+// take counts so many bytes, and waits as long as they have to. It reports whether ctx is still going on.
+func (b *budget) take(ctx context.Context, n int) bool {
+	if b == nil {
+		return ctx.Err() == nil
+	}
+	b.mu.Lock()
+	now := time.Now()
+	if b.empty.Before(now) {
+		b.empty = now
+	}
+	b.empty = b.empty.Add(time.Duration(n) * time.Second / time.Duration(b.rate))
+	over := b.empty.Sub(now) - time.Second
+	b.mu.Unlock()
+	return sleep(ctx, over)
+}
+
+// paced reads no faster than its budget allows.
+type paced struct {
+	io.Reader
+	ctx    context.Context
+	budget *budget
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	if n > 0 && !p.budget.take(p.ctx, n) {
+		return n, p.ctx.Err()
+	}
+	return n, err
 }

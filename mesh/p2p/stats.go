@@ -39,14 +39,15 @@ type Count struct {
 // BodyStats is what became of the bodies that were asked for: by us, and of us.
 type BodyStats struct {
 	Fetched, Failed uint64 // by us, from anyone; bodies that we had already are not counted
+	Resumed         uint64 // by us, with bytes that came before a transfer broke
 	Served          uint64 // to others
 }
 
 // bodyCounts are BodyStats while they grow.
-type bodyCounts struct{ fetched, failed, served atomic.Uint64 }
+type bodyCounts struct{ fetched, failed, resumed, served atomic.Uint64 }
 
 func (c *bodyCounts) read() BodyStats {
-	return BodyStats{Fetched: c.fetched.Load(), Failed: c.failed.Load(), Served: c.served.Load()}
+	return BodyStats{Fetched: c.fetched.Load(), Failed: c.failed.Load(), Resumed: c.resumed.Load(), Served: c.served.Load()}
 }
 
 // Stats returns what was counted.

@@ -39,7 +39,7 @@ const (
 
 	messagesPerInterval = 32       // handled from one peer, not counting what we asked it for
 	servedPerInterval   = 32 << 20 // bytes of bodies sent to one peer, beyond which it has to wait
-	patience            = 2        // intervals until an update is asked of another peer
+	patience            = 2        // intervals after which an update is asked of another peer in any case
 	harmsToShun         = 3        // harmful updates after which an author without gain is shunned
 
 	// maxGain is the largest gain, claimed or measured, that is believed: 64 nats per event.

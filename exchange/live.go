@@ -62,6 +62,7 @@ func (m *Machine) unwanted(an *protocol.Announce) string {
 func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Update) {
 	asked := m.askedFor(p, u)
 	if asked {
+		p.gave = now
 		defer m.hurry(a, p)
 	}
 	good := false

@@ -26,8 +26,9 @@ type peer struct {
 	count  int       // messages handled in it
 	served int       // bytes of bodies sent in it
 
-	asked int  // updates that we wait for from it
-	more  bool // its last Have named more than we could ask for at once
+	asked int       // updates that we wait for from it
+	gave  time.Time // when one of them came last
+	more  bool      // its last Have named more than we could ask for at once
 }
 
 // spend begins a new interval of counting if the last is over.

@@ -12,7 +12,7 @@ import (
 type want struct {
 	id     protocol.UpdateID
 	asked  protocol.PeerID   // whom
-	until  time.Time         // when it will be asked of another
+	at     time.Time         // when
 	claims []protocol.PeerID // who else has it, in the order heard
 }
 
@@ -89,10 +89,25 @@ func (m *Machine) ask(now time.Time, p *peer, id protocol.UpdateID) bool {
 func (m *Machine) assign(now time.Time, w *want, p *peer) {
 	m.log.Debug("want", "update", w.id, "peer", p.id)
 	p.asked++
-	w.asked, w.until = p.id, now.Add(patience*m.cfg.Interval)
-	if m.overdue.IsZero() {
-		m.overdue = w.until // those before it were asked earlier, so it is the first
+	w.asked, w.at = p.id, now
+	if due := m.due(w, p); m.overdue.IsZero() || due.Before(m.overdue) {
+		m.overdue = due
 	}
+}
+
+// due is when an update will be asked of another than p. A peer that is silent for two thirds of an interval may
+// have died in part: its network greets and its mind does not answer. One that has begun to give may take longer,
+// but not for ever.
+func (m *Machine) due(w *want, p *peer) time.Time {
+	last := w.at
+	if p != nil && p.gave.After(last) {
+		last = p.gave
+	}
+	due, end := last.Add(m.cfg.Interval*2/3), w.at.Add(patience*m.cfg.Interval)
+	if end.Before(due) {
+		return end
+	}
+	return due
 }
 
 // known reports whether there is no use in asking for an update: it is held, was superseded or had
@@ -145,10 +160,10 @@ func (m *Machine) askElsewhere(now time.Time, a *Actions) {
 	m.overdue = time.Time{}
 	var ws []*want
 	for _, w := range m.wants {
-		if !now.Before(w.until) {
+		if due := m.due(w, m.peer(w.asked)); !now.Before(due) {
 			ws = append(ws, w)
-		} else if m.overdue.IsZero() || w.until.Before(m.overdue) {
-			m.overdue = w.until
+		} else if m.overdue.IsZero() || due.Before(m.overdue) {
+			m.overdue = due
 		}
 	}
 	m.reassign(now, a, ws)

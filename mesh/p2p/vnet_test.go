@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -44,6 +46,9 @@ type world struct {
 	link  simnet.NodeBiDiLinkSettings
 	cut   atomic.Pointer[func(from, to string) bool]
 	bytes atomic.Int64 // sent by anyone
+	shake atomic.Int64 // by how much, at most, latency varies
+	deaf  sync.Map     // addresses that nothing reaches, see deafen
+	over  atomic.Bool  // the story
 	ends  []func()     // run after the story
 }
 
@@ -54,11 +59,14 @@ func inWorld(t *testing.T, story func(*testing.T, *world)) {
 		link := simnet.LinkSettings{BitsPerSecond: 20_000_000}
 		w := &world{
 			t:    t,
-			sim:  &simnet.Simnet{LatencyFunc: simnet.StaticLatency(20 * time.Millisecond)},
 			link: simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link},
 		}
+		w.sim = &simnet.Simnet{LatencyFunc: func(*simnet.Packet) time.Duration {
+			return 20*time.Millisecond + time.Duration(rand.Int64N(w.shake.Load()+1))
+		}}
 		w.sim.Start()
 		defer func() {
+			w.over.Store(true)
 			w.partition(nil)
 			for _, f := range w.ends {
 				f()

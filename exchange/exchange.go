@@ -70,6 +70,11 @@ type Config struct {
 	// are let go, and never our own. If zero, 256 MiB.
 	MaxHeld int
 
+	// Quiet keeps to ourselves what updates of others proved to be worth, which is a measurement on the owner's
+	// own events: an author who may ask as often as he likes could guess at them. What does not fit is told still,
+	// since that is in the body alone.
+	Quiet bool
+
 	// Log receives a line for each decision of note. If nil, nothing is logged.
 	Log *slog.Logger
 }
@@ -190,7 +195,7 @@ func (m *Machine) Withdraw(now time.Time, skill string) (a Actions) {
 }
 
 // Judge records what an update that was handed out to be folded proved to be worth, in micro-nats
-// per event, and tells its author. Each is judged once; a second verdict is ignored.
+// per event, and tells its author unless Config.Quiet. Each is judged once; a second verdict is ignored.
 func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict, gain int64) (a Actions) {
 	if v < protocol.Folded || v > protocol.Harmful {
 		panic("exchange: no such verdict")
@@ -208,7 +213,7 @@ func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict,
 	m.counts.Judged[v]++
 	m.counts.Gain[v] += gain
 	m.log.Info("judge", "update", id, "peer", id.Author, "verdict", v, "gain", gain)
-	if p := m.peer(id.Author); p != nil && p.reason == "" {
+	if p := m.peer(id.Author); p != nil && p.reason == "" && (!m.cfg.Quiet || v == protocol.Refused) {
 		m.say(&a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
 	}
 	if au.shunned() {

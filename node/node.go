@@ -134,6 +134,7 @@ func New(cfg Config, base *model.Model) (*Node, error) {
 	x := cfg.Exchange
 	x.Self, x.Model, x.Agent, x.Log = n.self, protocol.Digest(l.Fingerprint()), cfg.Agent, cfg.Log
 	x.Rand = rand.New(rand.NewPCG(cfg.Seed, 42))
+	x.Quiet = cfg.Share != ShareAll // what a peer's skill is worth here is measured on what the owner keeps to himself
 	n.exchange = exchange.New(x)
 	return n, nil
 }

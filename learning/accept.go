@@ -2,7 +2,6 @@ package learning
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/yanmesh/yan/learning/gradient"
@@ -88,7 +87,7 @@ func (l *Learner) undo(s *Skill) {
 		copy(s.bank.Weights, t.stood)
 	} else {
 		clear(s.bank.Weights)
-		seed(s.bank, l.base.Config, rand.New(l.rng))
+		seed(s.bank, l.base.Config, l.chance(s.Name, 0))
 	}
 	clear(s.opt.V)
 	clear(s.opt.Age)

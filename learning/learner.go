@@ -85,6 +85,7 @@ type Skill struct {
 	solved  uint64    // Events when the gate was solved last
 	opt     *gradient.RMSprop
 	mean    average
+	trust   float64 // as Learner.trust, of what was said under its name
 	test    probation
 	rest    *rest   // nil unless its weights are in the archive
 	use     float64 // share of events at which it was open, of late
@@ -212,7 +213,7 @@ func (l *Learner) rebuild() {
 func (l *Learner) view() {
 	banks := make([]*model.Bank, len(l.skills))
 	for i, s := range l.skills {
-		banks[i] = s.bank
+		banks[i] = l.heardBy(s)
 	}
 	l.model = l.base.WithBanks(banks...)
 }
@@ -261,7 +262,8 @@ func CheckName(name string) error {
 
 // Focus names the context of what comes next: it is learnt into the skill of this name, which is grown
 // if need be and open whatever the context is. An empty name leaves it to the learner again: from then on
-// the named skill opens and learns by its gate. What is pending is learnt first.
+// the named skill opens by its gate. What is pending is learnt first. What is said under a name is a stream of its
+// own (see apart).
 func (l *Learner) Focus(name string) error {
 	if name != "" {
 		if err := CheckName(name); err != nil {
@@ -275,7 +277,10 @@ func (l *Learner) Focus(name string) error {
 	if s := l.Skill("", l.focus); s != nil && name != l.focus {
 		s.until = min(s.until, s.Events) // what follows is of another context, and not to be learnt into it
 	}
-	l.focus = name
+	if name != l.focus {
+		l.focus = name
+		l.apart()
+	}
 	if name != "" && l.Skill("", name) == nil {
 		return l.grow(name)
 	}
@@ -429,7 +434,7 @@ func (l *Learner) Flush() {
 	if n := len(l.utterance) - 1; n > 0 && n <= maxUtterance {
 		listens := l.fast != nil && l.focus == ""
 		if l.wrote >= 0 {
-			if l.judge(n); l.trust > enough && !listens {
+			if l.judge(n); *l.trusted() > enough && !listens {
 				l.rehearse(n)
 				heal(l.state)
 			}
@@ -472,8 +477,9 @@ func (l *Learner) judge(n int) {
 	if gain-gain != 0 {
 		return
 	}
-	l.trust += trustShare * (gain - l.trust)
-	if gain < 0 && l.trust < 0 {
+	trust := l.trusted()
+	*trust += trustShare * (gain - *trust)
+	if gain < 0 && *trust < 0 {
 		s := l.skills[l.wrote]
 		soften(s.bank)
 		if s.mean.bank != nil {
@@ -613,8 +619,8 @@ func (l *Learner) grow(name string) error {
 	if err != nil {
 		return err
 	}
-	seed(b, l.base.Config, rand.New(l.rng))
-	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b), test: probation{Pace: 1}})
+	seed(b, l.base.Config, l.chance(name, 0))
+	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b), trust: firstTrust, test: probation{Pace: 1}})
 	l.rebuild()
 	return nil
 }
@@ -683,8 +689,8 @@ func (l *Learner) write(pen int, dlogits []float32, next []sense.Event, weight f
 func (l *Learner) sample(s *Skill, n int) {
 	s.Events += uint64(n)
 	dim := l.base.Config.ContextSize()
-	r := rand.New(l.rng)
 	s.offered++
+	r := l.chance(s.Name, s.offered)
 	sample := l.tape.Context[(n-1)*dim : n*dim]
 	if have := len(s.samples) / dim; have < l.cfg.Reservoir {
 		s.samples = append(s.samples, sample...)

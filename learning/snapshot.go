@@ -67,6 +67,7 @@ type skillHeader struct {
 	Test              probation
 	Stood             bool        // whether the weights that stood are there
 	Use               float64     `json:",omitempty"`
+	Trust             *float64    `json:",omitempty"`
 	Rest              *restHeader `json:",omitempty"` // where weights, moments, what stood and the average are, if not here
 	Mean              average     // of the weights, which are there if it knows of any
 }
@@ -115,7 +116,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 		sh := skillHeader{
 			Name: s.Name, Author: s.Author, Shared: s.Shared, Events: s.Events, Gain: s.Gain, Report: s.Report,
 			Sections: s.bank.Sections, Neurons: s.bank.Neurons, Samples: len(s.samples) / dim, Offered: s.offered,
-			Until: s.until, Solved: s.solved, Test: s.test, Stood: s.test.stood != nil, Mean: s.mean,
+			Until: s.until, Solved: s.solved, Trust: &s.trust, Test: s.test, Stood: s.test.stood != nil, Mean: s.mean,
 			Gate: gateHeader{g.Force, g.Theta, g.Span, g.OwnBias, g.Weight != nil, g.Own != nil},
 		}
 		if i < len(l.tape.Open) {
@@ -297,7 +298,10 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 			return err
 		}
 		s := &Skill{Name: sh.Name, Author: sh.Author, Shared: sh.Shared, Events: sh.Events, Gain: sh.Gain, Report: sh.Report,
-			bank: bank, offered: sh.Offered, until: sh.Until, solved: sh.Solved, use: sh.Use}
+			bank: bank, offered: sh.Offered, until: sh.Until, solved: sh.Solved, use: sh.Use, trust: firstTrust}
+		if sh.Trust != nil { // before there was one for each skill, all had one together
+			s.trust = *sh.Trust
+		}
 		if sh.Rest == nil {
 			if err := f.Read(p+"weights", bank.Weights, len(bank.Weights)); err != nil {
 				return err

@@ -19,7 +19,7 @@ import (
 )
 
 // Stats is what went on since the mesh began, counted, and what there is now. Whatever names something is one of a
-// few names that we chose: no peer makes the list longer.
+// few names that we chose, and all of them are there from the beginning: no peer makes a list longer.
 type Stats struct {
 	Traffic []Traffic // sorted by kind
 	Faults  []Count   // of peers, by what they did; sorted
@@ -57,7 +57,7 @@ func (m *Mesh) Stats() Stats {
 	if m.gate != nil {
 		s.Refused, s.ShutOut = m.gate.refused.Load(), m.gate.shutOut.Load()
 	}
-	paths := make(map[string]uint64)
+	paths := map[string]uint64{"direct": 0, "lan": 0, "local": 0, "relay": 0}
 	for _, c := range m.host.Network().Conns() {
 		paths[pathOf(c)]++
 	}
@@ -74,20 +74,25 @@ func counts(m map[string]uint64) []Count {
 	return list
 }
 
+// blames are the names of what peers do wrong, whatever matches first.
+var blames = []struct {
+	err  error
+	name string
+}{
+	{errFrame, "frame"}, {errPacket, "packet"}, {errWrong, "body"}, {errMisplaced, "topic"},
+	{protocol.ErrBadSignature, "signature"}, {protocol.ErrTooLong, "length"}, {protocol.ErrMalformed, "message"},
+}
+
+const otherBlame = "other"
+
 // blame names what a peer did wrong.
 func blame(why error) string {
-	for _, known := range []struct {
-		err  error
-		name string
-	}{
-		{errFrame, "frame"}, {errPacket, "packet"}, {errWrong, "body"}, {errMisplaced, "topic"},
-		{protocol.ErrBadSignature, "signature"}, {protocol.ErrTooLong, "length"}, {protocol.ErrMalformed, "message"},
-	} {
+	for _, known := range blames {
 		if errors.Is(why, known.err) {
 			return known.name
 		}
 	}
-	return "other"
+	return otherBlame
 }
 
 // A Link is how a peer is reached: one that is a member, or that is connected and could become one.

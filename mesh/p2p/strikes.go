@@ -44,7 +44,11 @@ func (r *record) ignored(now time.Time) bool {
 }
 
 func newStrikes(log *slog.Logger) *strikes {
-	return &strikes{log: log, peer: make(map[peer.ID]*record), reasons: make(map[string]uint64)}
+	s := &strikes{log: log, peer: make(map[peer.ID]*record), reasons: map[string]uint64{otherBlame: 0}}
+	for _, b := range blames {
+		s.reasons[b.name] = 0
+	}
+	return s
 }
 
 // fault counts one fault of the peer.

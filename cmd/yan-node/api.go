@@ -246,6 +246,7 @@ func (s *session) routes() http.Handler {
 	})
 	ask("/v1/peers", func(n *node.Node) any { return peersOf(n) })
 	ask("/v1/skills", func(n *node.Node) any { return skillsOf(n) })
+	mux.Handle("/metrics", s.metricsHandler())
 	asked("/v1/trace", func(n *node.Node, of url.Values) any { return traced(n, of.Get("text")) })
 	return mux
 }

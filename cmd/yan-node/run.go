@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/yanmesh/yan/cmd/internal/device"
@@ -128,6 +129,10 @@ type session struct {
 	dev   *device.Device
 	mesh  *p2p.Mesh // nil when the node is alone
 	api   *api      // nil when there is none
+	disk  *timedJournal
+
+	foldGain *prometheus.HistogramVec
+
 	began time.Time
 }
 
@@ -185,6 +190,8 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.journal != nil {
 		s.dev.Journal = f.journal(s.dev.Journal)
 	}
+	s.disk, s.foldGain = newTimedJournal(s.dev.Journal), newFoldGain()
+	s.dev.Journal = s.disk
 	if err := s.join(ctx); err != nil {
 		return err
 	}
@@ -265,6 +272,7 @@ func (s *session) close() error {
 
 // told hears, on the node's goroutine, what became of a peer's skill.
 func (s *session) told(f node.Fold) {
+	s.foldGain.WithLabelValues(f.Verdict.String()).Observe(f.Gain)
 	s.out.event(map[string]any{
 		"event": "fold", "id": f.ID.String(), "skill": f.Skill, "verdict": f.Verdict.String(), "gain": f.Gain, "reason": f.Reason,
 	})

@@ -87,7 +87,7 @@ func (l *Learner) undo(s *Skill) {
 		copy(s.bank.Weights, t.stood)
 	} else {
 		clear(s.bank.Weights)
-		seed(s.bank, l.base.Config, l.chance(s.Name, 0))
+		seed(s.bank, l.base.Config, l.Fingerprint())
 	}
 	clear(s.opt.V)
 	clear(s.opt.Age)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/yanmesh/yan/model"
@@ -128,7 +129,7 @@ func TestGateComesSomeWay(t *testing.T) {
 		}
 	}
 	t.Logf("gates of noise open at %d of %d events of prose, and at %d if they come no way", opens[1], 3*(tape.N-64), opens[0])
-	if opens[0] < 100 || opens[1] > opens[0]/10 {
+	if opens[0] < 20 || opens[1] > opens[0]/10 {
 		t.Errorf("gates of noise open at %d events of prose, and at %d if they come no way", opens[1], opens[0])
 	}
 }
@@ -148,7 +149,8 @@ func TestRateTooHighIsUndone(t *testing.T) {
 					continue
 				}
 				l := newLearnerOn(t, Config{Seed: seed, Rate: times * 0.001, Untested: untested}, m)
-				l.Read(sense.Text(read))
+				from := len(read) / 4 * int(seed-1) // all devices begin at the same neurons, but hear another hour
+				l.Read(sense.Text(slices.Concat(read[from:], read[:from])))
 				cost[untested] = worse(l.Settled(), m, held)
 				if !untested {
 					undone = l.Skills()[0].test.Undone

@@ -619,29 +619,10 @@ func (l *Learner) grow(name string) error {
 	if err != nil {
 		return err
 	}
-	seed(b, l.base.Config, l.chance(name, 0))
+	seed(b, l.base.Config, l.Fingerprint())
 	l.skills = append(l.skills, &Skill{Name: name, bank: b, until: uint64(l.cfg.Infancy), opt: gradient.NewRMSprop(b), trust: firstTrust, test: probation{Pace: 1}})
 	l.rebuild()
 	return nil
-}
-
-// seed draws what an empty skill begins with. Its W2 stay zero.
-func seed(b *model.Bank, c model.Config, r *rand.Rand) {
-	in := 1 / math.Sqrt(float64(c.Width))
-	for _, bl := range b.Layers {
-		for i := range bl.Keys {
-			bl.Keys[i] = float32(r.NormFloat64())
-		}
-		if bl.Sections == nil {
-			continue
-		}
-		size := len(bl.Sections) / b.Sections
-		for s := range b.Sections {
-			for i := s * size; i < s*size+size*2/3; i++ {
-				bl.Sections[i] = float32(r.NormFloat64() * in)
-			}
-		}
-	}
 }
 
 // spoke reports whether any section of a skill was activated in the chunk.

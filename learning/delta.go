@@ -202,6 +202,9 @@ func (l *Learner) Fingerprint() [32]byte {
 // ErrHarm is returned by Fold for a skill that made own recent events more surprising; it was undone.
 var ErrHarm = errors.New("learning: the skill does harm here")
 
+// Many is the author of skills that were merged of what many taught.
+const Many = "many"
+
 // Fold takes in a skill that author taught, in the place of an earlier one of the same author and name.
 // Its gate is solved anew from its samples. It is tried on this owner's own recent events: where it makes
 // them more surprising it is undone, the error is ErrHarm and the gain negative. The gain is in nats an
@@ -210,6 +213,19 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	if author == "" {
 		return 0, errors.New("learning: fold: a foreign skill needs an author")
 	}
+	return l.fold(author, d, nil)
+}
+
+// FoldMerged takes in a skill that was merged of what many taught, as Fold does. It is a skill of its own whose author is [Many], in
+// the place of an earlier merged one of its name. inputs are the authors whose versions went in, in the order of
+// [MergeReport]'s Counted, with an empty one in the place of each who has taught more since: what the others taught under that name singly is retired
+// into the merged skill. If it does harm all stays as it was. A skill of our own of that name is not touched.
+func (l *Learner) FoldMerged(d *Delta, inputs []string) (gain float64, err error) {
+	return l.fold(Many, d, inputs)
+}
+
+// fold tries a skill in the place of those of its name that author, or an author whom it covers, taught before.
+func (l *Learner) fold(author string, d *Delta, covers []string) (gain float64, err error) {
 	if d.Base != l.Fingerprint() {
 		return 0, fmt.Errorf("%w: it stands on another base model", ErrDelta)
 	}
@@ -223,15 +239,11 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 		bank: d.bank, samples: d.samples, solved: d.Events,
 	}
 	before := l.onRecent()
-	old := slices.IndexFunc(l.skills, func(o *Skill) bool { return o.Author == author && o.Name == d.Name })
-	silent := !l.opensOnRecent(&gate) && (old < 0 || !l.opensOnRecent(&l.skills[old].bank.Gate))
-	was := slices.Clone(l.skills)
-	if old >= 0 {
-		l.skills[old] = s
-	} else {
-		l.skills = append(l.skills, s)
-	}
-	l.rebuild()
+	was := l.present()
+	silent := !l.opensOnRecent(&gate)
+	l.replace(s, func(o *Skill) bool {
+		return !o.Own() && o.Name == d.Name && (o.Author == author || slices.Contains(covers, o.Author))
+	}, func(o *Skill) { silent = silent && !l.opensOnRecent(&o.bank.Gate) })
 	if silent { // a bank that is shut changes nothing
 		l.judged, l.judgement = true, before
 		l.retire()
@@ -240,13 +252,58 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	after := l.onRecent()
 	gain = before - after
 	if !(gain >= -l.cfg.Harm) {
-		l.skills = was
-		l.rebuild()
+		l.back(was)
 		l.judged, l.judgement = true, before
 		return gain, ErrHarm
 	}
 	l.retire()
 	return gain, nil
+}
+
+// A present is which skills there are, and what goes by their order.
+type present struct {
+	skills []*Skill
+	open   [][]float32
+	wrote  int
+}
+
+func (l *Learner) present() present {
+	return present{slices.Clone(l.skills), slices.Clone(l.tape.Open), l.wrote}
+}
+
+func (l *Learner) back(p present) {
+	l.skills, l.tape.Open, l.wrote = p.skills, p.open, p.wrote
+	l.rebuild()
+}
+
+// replace puts a skill where the first of those is that it replaces, or at the end. Each of those is told of.
+func (l *Learner) replace(s *Skill, old func(*Skill) bool, gone func(*Skill)) {
+	var next present
+	next.wrote = l.wrote
+	put := false
+	for i, o := range l.skills {
+		open := i < len(l.tape.Open)
+		switch {
+		case !old(o):
+			next.skills = append(next.skills, o)
+		case !put:
+			next.skills, put = append(next.skills, s), true
+			gone(o)
+		default:
+			open = false
+			gone(o)
+			if i < l.wrote {
+				next.wrote--
+			}
+		}
+		if open {
+			next.open = append(next.open, l.tape.Open[i])
+		}
+	}
+	if !put {
+		next.skills = append(next.skills, s)
+	}
+	l.back(next)
 }
 
 // onRecent is the mean surprise of own recent events, with every skill behind its gate. Many skills may

@@ -60,8 +60,8 @@ func scaleOf(block []float32, most float64, bits int) float32 {
 	for f := 1.0; f > 0.3; f -= 0.05 {
 		var lost float64
 		for _, v := range block {
-			e := float64(v) - f*widest*level(float64(v), f*widest, most)
-			lost += e * e
+			e := float64(v) - float64(f*widest*level(float64(v), f*widest, most))
+			lost += float64(e * e) // rounded before it is added, so that all machines choose alike
 		}
 		if lost < least {
 			best, least = f*widest, lost

@@ -172,7 +172,7 @@ func (g *gate) wait(ctx context.Context, id peer.ID) error {
 		changed := g.changed
 		g.mu.Unlock()
 		err := g.check(id)
-		if err == nil || g.host.Network().Connectedness(id) != network.Connected {
+		if err == nil || !connected(g.host, id) {
 			return err
 		}
 		select {
@@ -254,7 +254,7 @@ func (g *gate) meet(c network.Conn) {
 	var err error
 	if c.Stat().Direction == network.DirOutbound {
 		err = g.greet(id)
-	} else if err = g.wait(g.ctx, id); g.host.Network().Connectedness(id) != network.Connected {
+	} else if err = g.wait(g.ctx, id); !connected(g.host, id) {
 		return // it was refused already, or went by itself
 	}
 	shut := errors.Is(err, errShut) // then it does not matter that we would let it in
@@ -299,7 +299,7 @@ var errShut = errors.New("it says")
 
 // greet shows a peer our admission, sees its own, and then both tell what was revoked.
 func (g *gate) greet(id peer.ID) error {
-	ctx, cancel := context.WithTimeout(network.WithNoDial(g.ctx, "admission"), admitTime)
+	ctx, cancel := context.WithTimeout(network.WithNoDial(network.WithAllowLimitedConn(g.ctx, "admission"), "admission"), admitTime)
 	defer cancel()
 	s, err := g.host.NewStream(ctx, id, g.proto)
 	if err != nil {

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
 
@@ -304,5 +306,32 @@ func (b *bodies) providers(by protocol.PeerID, from peer.ID) []peer.ID {
 		}
 		add(others[rand.IntN(len(others))])
 	}
+	return b.directFirst(ids)
+}
+
+// open opens a stream for a body. A peer that is only relayed gets a moment to become connected directly.
+func (b *bodies) open(ctx context.Context, id peer.ID) (network.Stream, error) {
+	s, err := b.host.NewStream(network.WithDialPeerTimeout(ctx, punchTime), id, b.protos...)
+	switch {
+	case err != nil && connected(b.host, id) && !direct(b.host, id):
+		return nil, errRelay
+	case err != nil:
+		return nil, err
+	case relayedConn(s.Conn()):
+		s.Reset()
+		return nil, errRelay
+	}
+	return s, nil
+}
+
+// directFirst puts those peers last whom only a relay leads to, and keeps the order otherwise.
+func (b *bodies) directFirst(ids []peer.ID) []peer.ID {
+	relayed := make(map[peer.ID]int)
+	for _, id := range ids {
+		if connected(b.host, id) && !direct(b.host, id) {
+			relayed[id] = 1
+		}
+	}
+	slices.SortStableFunc(ids, func(x, y peer.ID) int { return cmp.Compare(relayed[x], relayed[y]) })
 	return ids
 }

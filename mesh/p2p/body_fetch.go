@@ -198,15 +198,12 @@ func pause(ctx context.Context, about time.Duration) bool {
 func (b *bodies) fetchFrom(ctx context.Context, w want, id peer.ID, h *half) error {
 	ctx, cancel := context.WithTimeout(ctx, stall+b.patience(w.size-len(h.body)))
 	defer cancel()
-	s, err := b.host.NewStream(ctx, id, b.protos...)
+	s, err := b.open(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer s.Reset() // does nothing once all is read and both sides are closed
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
-	if s.Conn().Stat().Limited {
-		return errRelay
-	}
 	began := len(h.body)
 	if s.Protocol() == b.protos[0] {
 		err = b.fetchRest(ctx, s, w, h)

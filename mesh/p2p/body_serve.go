@@ -31,7 +31,7 @@ func (b *bodies) briefly(to peer.ID, m protocol.Message) protocol.Message {
 
 // serve answers one peer's request for a body.
 func (b *bodies) serve(ctx context.Context, s network.Stream, answer func(context.Context, network.Stream) error) {
-	if s.Conn().Stat().Limited || !b.mayAsk(ctx, s.Conn().RemotePeer()) {
+	if relayedConn(s.Conn()) || !b.mayAsk(ctx, s.Conn().RemotePeer()) {
 		s.Reset()
 		return
 	}

@@ -168,7 +168,7 @@ func (b *book) lines() []string {
 func withID(a ma.Multiaddr, id peer.ID) string { return a.String() + "/p2p/" + id.String() }
 
 // dialable returns those addresses that we could reach ourselves, at most
-// peerAddrs of them: an IP address or a name, and QUIC or TCP on it.
+// peerAddrs of them: an IP address or a name, and QUIC or TCP on it, by itself or with a relay there.
 func dialable(addrs []ma.Multiaddr) []ma.Multiaddr {
 	var good []ma.Multiaddr
 	for _, a := range addrs {
@@ -180,6 +180,9 @@ func dialable(addrs []ma.Multiaddr) []ma.Multiaddr {
 }
 
 func carries(a ma.Multiaddr) bool {
+	if n := len(a); n > 2 && a[n-1].Code() == ma.P_CIRCUIT && a[n-2].Code() == ma.P_P2P {
+		a = a[:n-2]
+	}
 	if len(a) < 2 {
 		return false
 	}

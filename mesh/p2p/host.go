@@ -27,9 +27,9 @@ import (
 
 // newHost is a libp2p host that speaks QUIC and TCP under the key's identity,
 // and does nothing that we did not ask for.
-func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
+func newHost(c *Config, p protocols, s *strikes, r *reach) (host.Host, error) {
 	quieten(c.Log)
-	options, err := hostOptions(c.Key, s)
+	options, err := hostOptions(c.Key, s, r)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func newHost(c *Config, p protocols, s *strikes) (host.Host, error) {
 }
 
 // hostOptions are those that do not depend on the network under the host.
-func hostOptions(private ed25519.PrivateKey, s *strikes) ([]libp2p.Option, error) {
+func hostOptions(private ed25519.PrivateKey, s *strikes, r *reach) ([]libp2p.Option, error) {
 	if len(private) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("p2p: the key has %d bytes, an ed25519 private key has %d", len(private), ed25519.PrivateKeySize)
 	}
@@ -67,25 +67,24 @@ func hostOptions(private ed25519.PrivateKey, s *strikes) ([]libp2p.Option, error
 	if err != nil {
 		return nil, fmt.Errorf("p2p: key: %w", err)
 	}
-	return []libp2p.Option{
+	return append(r.options(),
 		libp2p.Identity(key),
 		libp2p.ConnectionGater(s),
 		libp2p.UserAgent("yan"),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.Ping(false),
 		// After a hundred dials that failed, libp2p takes UDP or IPv6 for dead and stops dialling. We
 		// look for peers that are away, for days if need be, so failure says nothing of the network.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-	}, nil
+	), nil
 }
 
 func listenAddrs(lines []string) ([]ma.Multiaddr, error) {
 	var addrs []ma.Multiaddr
 	for _, line := range lines {
 		a, err := ma.NewMultiaddr(line)
-		if err != nil || !carries(a) {
+		if err != nil || !carries(a) || relayed(a) {
 			return nil, fmt.Errorf("p2p: cannot listen on %q: it is no address like /ip4/0.0.0.0/udp/4001/quic-v1 or /ip4/0.0.0.0/tcp/4001", line)
 		}
 		addrs = append(addrs, a)
@@ -151,10 +150,9 @@ func listenAnywhere(h host.Host, s listener) error {
 		if err := s.AddListenAddr(zero); err != nil {
 			return listenError(zero, err)
 		}
-		udp := h.Network().ListenAddresses()[0]
-		port, perr := udp.ValueForProtocol(ma.P_UDP)
+		udp, port, perr := listeningUDP(h)
 		if perr != nil {
-			return fmt.Errorf("p2p: listening on %s: %w", udp, perr)
+			return perr
 		}
 		same := ma.StringCast("/ip4/0.0.0.0/tcp/" + port)
 		if err = s.AddListenAddr(same); err == nil {
@@ -164,6 +162,15 @@ func listenAnywhere(h host.Host, s listener) error {
 		s.ListenClose(udp)
 	}
 	return err
+}
+
+func listeningUDP(h host.Host) (ma.Multiaddr, string, error) {
+	for _, a := range h.Network().ListenAddresses() { // relays are listened to as well
+		if port, err := a.ValueForProtocol(ma.P_UDP); err == nil {
+			return a, port, nil
+		}
+	}
+	return nil, "", errors.New("p2p: this host listens on no UDP port")
 }
 
 // newLimits are libp2p's default limits, scaled to this machine, with three

@@ -30,7 +30,7 @@ type evil struct {
 // evil starts the i-th peer as an evil one, connected to the first n.
 func (w *world) evil(i, n int) *evil {
 	w.t.Helper()
-	h := w.host(i, newStrikes(quiet))
+	h := w.host(i, newStrikes(quiet), new(reach))
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ends = append(w.ends, func() { cancel(); h.Close() })
 	e := &evil{h, w.t, ctx}
@@ -151,11 +151,11 @@ func TestUnknownKindIsSkipped(t *testing.T) {
 		}
 		id, _ := peer.Decode(string(all[0].Self()))
 		for range 2 * maxStrikes {
-			if err := all[1].say.send(id, []byte{200, 0x80}); err != nil {
+			if err := all[1].say.send(id, []byte{200, 0x80}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := all[1].say.send(id, hello); err != nil {
+		if err := all[1].say.send(id, hello, false); err != nil {
 			t.Fatal(err)
 		}
 		all[0].expect(mesh.Heard, all[1].Self(), 10*time.Second)

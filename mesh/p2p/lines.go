@@ -35,8 +35,14 @@ type lines struct {
 
 // A line is the queue to one peer.
 type line struct {
-	frames  chan []byte
+	frames  chan queuedFrame
 	waiting int // bytes in frames; guarded by lines.mu
+}
+
+// A queuedFrame waits to be sent.
+type queuedFrame struct {
+	bytes  []byte
+	direct bool // and not through a relay
 }
 
 const (
@@ -46,8 +52,9 @@ const (
 
 var errFull = errors.New("p2p: too much is waiting to be sent")
 
-// send queues b for the peer and returns at once. It copies b.
-func (l *lines) send(to peer.ID, b []byte) error {
+// send queues b for the peer and returns at once. It copies b. If it is to go there directly and when its turn
+// comes there is only a relay, it is dropped.
+func (l *lines) send(to peer.ID, b []byte, direct bool) error {
 	frame := frameOf(b)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +63,7 @@ func (l *lines) send(to peer.ID, b []byte) error {
 		if len(l.open) >= maxLines {
 			return errFull
 		}
-		ln = &line{frames: make(chan []byte, l.depth)}
+		ln = &line{frames: make(chan queuedFrame, l.depth)}
 		if !l.tasks.start(func() { l.run(to, ln) }) {
 			return context.Canceled
 		}
@@ -69,7 +76,7 @@ func (l *lines) send(to peer.ID, b []byte) error {
 		return errFull
 	}
 	select {
-	case ln.frames <- frame:
+	case ln.frames <- queuedFrame{frame, direct}:
 		ln.waiting += len(frame)
 		l.waiting += len(frame)
 		return nil
@@ -93,7 +100,7 @@ func (l *lines) run(to peer.ID, ln *line) {
 		case <-l.ctx.Done():
 			return
 		case frame := <-ln.frames:
-			l.took(ln, len(frame))
+			l.took(ln, len(frame.bytes))
 			s = l.put(s, to, frame)
 			idle.Reset(lineIdle)
 		case <-idle.C:
@@ -107,8 +114,12 @@ func (l *lines) run(to peer.ID, ln *line) {
 
 // put writes the frame to s, or to a new stream when s is nil or broken, and
 // returns the stream to use next. A frame that two streams would not take is
-// dropped.
-func (l *lines) put(s network.Stream, to peer.ID, frame []byte) network.Stream {
+// dropped. A stream through a relay is left as soon as there is a direct way.
+func (l *lines) put(s network.Stream, to peer.ID, frame queuedFrame) network.Stream {
+	if s != nil && relayedConn(s.Conn()) && direct(l.host, to) {
+		s.Close()
+		s = nil
+	}
 	for range 2 {
 		if s == nil {
 			var err error
@@ -116,7 +127,7 @@ func (l *lines) put(s network.Stream, to peer.ID, frame []byte) network.Stream {
 				return nil
 			}
 		}
-		if writeSteadily(s, frame, l.write) == nil {
+		if frame.direct && relayedConn(s.Conn()) || writeSteadily(s, frame.bytes, l.write) == nil {
 			return s
 		}
 		s.Reset()

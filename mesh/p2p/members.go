@@ -17,7 +17,6 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
@@ -35,6 +34,7 @@ const (
 	rejoinEvery = 15 * time.Second // how often a peer that we miss is looked for
 	joinsAtOnce = 4
 	leaveTime   = time.Second // how long saying good-bye may take
+	maxRelayed  = 3           // addresses at relays that we tell
 )
 
 // members is who is here, by memberlist's account: it finds out within seconds
@@ -177,7 +177,9 @@ func (m *members) joinThrough(ctx context.Context, info peer.AddrInfo) error {
 		return err
 	}
 	if ours, err := m.host.Peerstore().SupportsProtocols(info.ID, m.pull); err == nil && len(ours) == 0 {
-		m.host.Network().ClosePeer(info.ID)
+		if !m.host.ConnManager().IsProtected(info.ID, relayTag) {
+			m.host.Network().ClosePeer(info.ID)
+		}
 		return errOtherNetwork
 	}
 	if m.gate != nil {
@@ -283,7 +285,7 @@ func (m *members) identified(ev event.EvtPeerIdentificationCompleted) {
 
 // note enters a member in the book if we are connected to it.
 func (m *members) note(id peer.ID) {
-	if m.host.Network().Connectedness(id) == network.Connected {
+	if connected(m.host, id) {
 		m.book.saw(id, m.host.Peerstore().Addrs(id), time.Now())
 	}
 }
@@ -382,12 +384,13 @@ func (m *members) other(n *memberlist.Node) (peer.ID, bool) {
 }
 
 // NodeMeta is what we tell of ourselves: where we can be reached, those
-// addresses first that are good beyond this machine.
+// addresses first that are good for most.
 func (m *members) NodeMeta(most int) []byte {
 	addrs := slices.Clone(m.host.Addrs())
 	slices.SortFunc(addrs, func(a, b ma.Multiaddr) int {
-		return cmp.Or(cmp.Compare(loopback(a), loopback(b)), bytes.Compare(a.Bytes(), b.Bytes()))
+		return cmp.Or(cmp.Compare(loopback(a), loopback(b)), cmp.Compare(unrelayed(a), unrelayed(b)), bytes.Compare(a.Bytes(), b.Bytes()))
 	})
+	addrs = fewRelayed(addrs)
 	if i := slices.IndexFunc(addrs, func(a ma.Multiaddr) bool { return loopback(a) == 1 }); i > 0 {
 		addrs = addrs[:i]
 	}
@@ -403,12 +406,29 @@ func (m *members) GetBroadcasts(int, int) [][]byte { return nil }
 func (m *members) LocalState(bool) []byte          { return nil }
 func (m *members) MergeRemoteState([]byte, bool)   {}
 
+// fewRelayed leaves out all but maxRelayed addresses at relays, which are long; they come first in addrs.
+func fewRelayed(addrs []ma.Multiaddr) []ma.Multiaddr {
+	n := 0
+	for n < len(addrs) && relayed(addrs[n]) {
+		n++
+	}
+	return slices.Delete(addrs, min(n, maxRelayed), n)
+}
+
 // loopback is 1 for an address that is good only on this machine, else 0.
 func loopback(a ma.Multiaddr) int {
 	if manet.IsIPLoopback(a) {
 		return 1
 	}
 	return 0
+}
+
+// unrelayed is 0 for an address at a relay, else 1.
+func unrelayed(a ma.Multiaddr) int {
+	if relayed(a) {
+		return 0
+	}
+	return 1
 }
 
 // Meta is a version, then addresses, each one byte of length and its bytes. Where there is a swarm it has

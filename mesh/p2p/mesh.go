@@ -19,7 +19,8 @@
 // the rules is ignored for a while. It is the only package that knows libp2p, and the only one with
 // goroutines of its own below the node: [Mesh.Close] waits for all of them.
 //
-// It does not cross firewalls that let nothing in: there are no relays.
+// A firewall or an address translation that lets nothing in is crossed by way of relays ([Config.Relays]): they carry
+// what is small until the two sides have made a direct connection, and never a body.
 package p2p
 
 import (
@@ -37,6 +38,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/protocol"
@@ -54,6 +56,15 @@ type Config struct {
 	// Join are the multiaddrs, each ending in /p2p/ID, of peers to join through. One that does not
 	// answer is tried again until it does.
 	Join []string
+
+	// Relays are the multiaddrs, each ending in /p2p/ID, of nodes through which this one can be reached when
+	// it is behind a firewall or an address translation that lets nobody in. They are joined through as well.
+	// Each must be reachable itself, at a public address, and serve as a relay.
+	Relays []string
+
+	// ServeRelay lets others be reached through this node, which must be reachable itself. In a swarm, only
+	// its devices.
+	ServeRelay bool
 
 	// Book keeps the addresses of peers from one run to the next. If nil, nobody does.
 	Book PeerBook
@@ -130,7 +141,8 @@ type Mesh struct {
 	saved   []string // what the keeper has; owned by saving
 	strikes *strikes
 	meter   *meter
-	gate    *gate // nil: open to all
+	gate    *gate        // nil: open to all
+	relay   *relay.Relay // nil: we are none
 	members *members
 	bodies  *bodies
 	gossip  *gossip
@@ -161,12 +173,16 @@ func New(ctx context.Context, c Config) (*Mesh, error) {
 	if _, err := joinPeers(c.Join); err != nil { // before anything is started
 		return nil, err
 	}
-	s := newStrikes(c.Log)
-	h, err := newHost(&c, p, s)
+	r, err := newReach(&c)
 	if err != nil {
 		return nil, err
 	}
-	return over(h, s, c)
+	s := newStrikes(c.Log)
+	h, err := newHost(&c, p, s, r)
+	if err != nil {
+		return nil, err
+	}
+	return over(h, s, r, c)
 }
 
 func (c Config) withDefaults() Config {
@@ -201,19 +217,22 @@ func (c Config) Check() error {
 	if d := c.withDefaults(); min(d.Upload, d.Download) < slowest {
 		return fmt.Errorf("p2p: %d bytes up and %d down a second: with fewer than %d peers give up waiting", d.Upload, d.Download, slowest)
 	}
+	if _, err := relayPeers(c.Relays); err != nil {
+		return err
+	}
 	_, err := joinPeers(c.Join)
 	return err
 }
 
 // over makes a mesh over a host that listens already, and closes the host when the mesh is closed or
 // cannot be made.
-func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
+func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	c = c.withDefaults()
 	p, err := newProtocols(c.Network)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	asked, err := joinPeers(c.Join)
+	asked, err := joinPeers(slices.Concat(c.Join, c.Relays))
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -235,13 +254,18 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 		h = m.gate.open()
 		m.host = h
 	}
-	t := newTransport(h, m.tasks, p.packet, p.pull, s.fault)
+	if m.relay, err = r.start(h, m.gate); err != nil {
+		cancel()
+		return nil, errors.Join(err, h.Close())
+	}
+	small := relayable{h}
+	t := newTransport(small, m.tasks, p.packet, p.pull, s.fault)
 	defer func() {
 		if err != nil {
 			m.stop()
 		}
 	}()
-	if m.members, err = newMembers(h, t, m.gate, m.book, s, m.events, c.Log); err != nil {
+	if m.members, err = newMembers(small, t, m.gate, m.book, s, m.events, c.Log); err != nil {
 		t.cancel()
 		return nil, err
 	}
@@ -249,8 +273,8 @@ func over(h host.Host, s *strikes, c Config) (_ *Mesh, err error) {
 		m.tasks.start(func() { m.gate.patrol(m.members.retell) })
 	}
 	m.bodies = newBodies(h, p, m.members, c, s.fault)
-	m.say = newSay(ctx, h, m.tasks, p.say)
-	if m.gossip, err = newGossip(ctx, h, p, s, m.gate, m.tasks, m.bodies); err != nil {
+	m.say = newSay(ctx, small, m.tasks, p.say)
+	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies); err != nil {
 		return nil, err
 	}
 	m.handle(p.packet, t.readPackets)
@@ -444,6 +468,9 @@ func (m *Mesh) stop() error {
 		m.members.leave()
 	}
 	m.cancel()
+	if m.relay != nil {
+		_ = m.relay.Close() // it only ends with what it began
+	}
 	err := m.host.Close()
 	m.tasks.wait()
 	if err != nil {

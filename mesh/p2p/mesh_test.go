@@ -29,7 +29,11 @@ func (w *world) node(i int, c Config) *node {
 		c.Log = quiet
 	}
 	s := newStrikes(c.Log)
-	m, err := over(w.host(i, s), s, c)
+	r, err := newReach(&c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := over(w.host(i, s, r), s, r, c)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -32,13 +32,17 @@ func newSay(ctx context.Context, h host.Host, t *tasks, proto libp2p.ID) *lines 
 	}
 }
 
-// tell queues a message for one peer.
+// tell queues a message for one peer. One with a body does not go through a relay.
 func tell(l *lines, to peer.ID, m protocol.Message) error {
 	frame, err := protocol.Encode(m)
 	if err != nil {
 		return err
 	}
-	if err := l.send(to, frame); err != nil {
+	_, body := m.(*protocol.Update)
+	if body && connected(l.host, to) && !direct(l.host, to) {
+		return fmt.Errorf("%w: %w", mesh.ErrUnreachable, errRelay)
+	}
+	if err := l.send(to, frame, body); err != nil {
 		return fmt.Errorf("%w: %w", mesh.ErrUnreachable, err)
 	}
 	return nil

@@ -107,9 +107,8 @@ func (t *transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, 
 	now := time.Now()
 	// Anyone can make us write to anyone, by asking for an indirect probe. It
 	// should not cost a goroutine when there is no way there.
-	connected := t.host.Network().Connectedness(id) == network.Connected
-	if t.ctx.Err() == nil && (connected || len(t.host.Peerstore().Addrs(id)) > 0) {
-		_ = t.packet.send(id, b) // a full queue loses packets, as a network may
+	if t.ctx.Err() == nil && (connected(t.host, id) || len(t.host.Peerstore().Addrs(id)) > 0) {
+		_ = t.packet.send(id, b, false) // a full queue loses packets, as a network may
 	}
 	return now, nil
 }

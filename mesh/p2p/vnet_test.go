@@ -100,7 +100,7 @@ func addrOfPeer(i int) string {
 }
 
 // host is a host of the i-th peer.
-func (w *world) host(i int, s *strikes) host.Host {
+func (w *world) host(i int, s *strikes, r *reach) host.Host {
 	w.t.Helper()
 	ip := ipOf(i)
 	o := []quicreuse.Option{
@@ -109,7 +109,7 @@ func (w *world) host(i int, s *strikes) host.Host {
 			return &wire{w.sim.NewEndpoint(a, w.link), w, a.IP.String()}, nil
 		}),
 	}
-	options, err := hostOptions(meshtest.Key(i), s)
+	options, err := hostOptions(meshtest.Key(i), s, r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -123,7 +123,8 @@ func (w *world) host(i int, s *strikes) host.Host {
 			}
 			return m, err
 		}),
-		libp2p.DisableIdentifyAddressDiscovery(), // else virtual time stalls
+		libp2p.DisableIdentifyAddressDiscovery(),                               // else virtual time stalls
+		func(c *libp2p.Config) error { c.EnableAutoNATv2 = false; return nil }, // it dials from sockets that are real
 		libp2p.ResourceManager(&network.NullResourceManager{}),
 	)...)
 	if err != nil {

@@ -1,0 +1,192 @@
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// What one relayed connection may carry, each way, and for how long. An hour of membership and of what is said to
+// everyone in a full cell is under two megabytes; a body of a skill is not far from that, and is not let through.
+const (
+	relayedBytes = 8 << 20
+	relayedTime  = time.Hour
+
+	relayReserved = 256              // peers that one relay holds a place for
+	relayRetry    = 15 * time.Second // how soon a relay that was away or refused is asked again
+	relayTag      = "yan-relay"
+	punchTime     = 5 * time.Second // how long a body waits for a direct connection
+)
+
+// reach is what a node asks of relays and does for others as one: how peers behind firewalls and address
+// translation come together. A relay carries what small and few messages need (membership, what is said, heads of
+// updates, admissions) until the two sides have punched a hole and are connected directly. Bodies never go through
+// one: see bodies.
+type reach struct {
+	relays []peer.AddrInfo
+	serve  bool
+	ready  chan struct{} // closed when the host listens and its gate is shut: before, nothing may be dialled
+	gate   *gate         // set before ready is closed; nil: open to all
+}
+
+func newReach(c *Config) (*reach, error) {
+	relays, err := relayPeers(c.Relays)
+	if err != nil {
+		return nil, err
+	}
+	return &reach{relays: relays, serve: c.ServeRelay, ready: make(chan struct{})}, nil
+}
+
+// relayPeers parses the addresses of relays.
+func relayPeers(lines []string) ([]peer.AddrInfo, error) {
+	infos, err := joinPeers(lines)
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range infos {
+		for _, a := range info.Addrs {
+			if relayed(a) {
+				return nil, fmt.Errorf("p2p: %s is reached through a relay, and so can be none", withID(a, info.ID))
+			}
+		}
+	}
+	return infos, nil
+}
+
+// options are libp2p's for all of this. Whoever names no relay and is none only learns to dial through the relays of
+// others: nothing runs for that.
+func (r *reach) options() []libp2p.Option {
+	options := []libp2p.Option{libp2p.EnableRelay()}
+	if r.serve || len(r.relays) > 0 {
+		options = append(options, libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching(holepunch.WithAddrFilter(r)))
+	}
+	if len(r.relays) > 0 {
+		options = append(options,
+			// A place at each relay is held whatever the first version of AutoNAT thinks, whose guess takes minutes.
+			// Its address is told to others only while the second finds none of our own to be reachable.
+			libp2p.ForceReachabilityPrivate(),
+			libp2p.EnableAutoRelayWithPeerSource(r.source,
+				autorelay.WithNumRelays(len(r.relays)), autorelay.WithMaxCandidates(len(r.relays)),
+				autorelay.WithMinCandidates(1), autorelay.WithBootDelay(0),
+				autorelay.WithMinInterval(relayRetry), autorelay.WithBackoff(relayRetry)))
+	}
+	return options
+}
+
+// source hands libp2p the relays once we listen: what is dialled before that goes out from another port than the one
+// we listen on, and tells nothing about how that is seen from outside.
+func (r *reach) source(ctx context.Context, _ int) <-chan peer.AddrInfo {
+	found := make(chan peer.AddrInfo, len(r.relays))
+	select {
+	case <-r.ready:
+		for _, info := range r.relays {
+			found <- info
+		}
+	case <-ctx.Done():
+	}
+	close(found)
+	return found
+}
+
+// start begins to relay for others, if we do, and lets relays be dialled. h has the gate before it, if there is one:
+// who asks for a place, who asks to be connected and whom to, all three wait there for their admission.
+func (r *reach) start(h host.Host, g *gate) (*relay.Relay, error) {
+	r.gate = g
+	for _, info := range r.relays {
+		h.ConnManager().Protect(info.ID, relayTag)
+	}
+	close(r.ready)
+	if !r.serve {
+		return nil, nil
+	}
+	resources := relay.DefaultResources()
+	resources.Limit = &relay.RelayLimit{Duration: relayedTime, Data: relayedBytes}
+	resources.MaxReservations = relayReserved
+	resources.MaxReservationsPerIP = household
+	resources.MaxReservationsPerASN = relayReserved
+	resources.MaxCircuits = household
+	s, err := relay.New(h, relay.WithResources(resources))
+	if err != nil {
+		return nil, fmt.Errorf("p2p: relay: %w", err)
+	}
+	return s, nil
+}
+
+var _ holepunch.AddrFilter = (*reach)(nil)
+
+// FilterLocal and FilterRemote are what punching a hole dials, and tells the other side to dial. Strangers may not
+// have us dial addresses that they name, so both wait for the peer's admission, and there are only so many.
+func (r *reach) FilterLocal(id peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
+	return r.punchable(id, addrs)
+}
+func (r *reach) FilterRemote(id peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
+	return r.punchable(id, addrs)
+}
+
+func (r *reach) punchable(id peer.ID, addrs []ma.Multiaddr) []ma.Multiaddr {
+	select {
+	case <-r.ready:
+	default:
+		return nil
+	}
+	if r.gate != nil && r.gate.wait(r.gate.ctx, id) != nil {
+		return nil
+	}
+	return slices.DeleteFunc(dialable(addrs), relayed)
+}
+
+// relayedConn reports whether what is sent on a connection goes through a relay: also through one that sets no limit
+// and so is not marked.
+func relayedConn(c network.Conn) bool { return c.Stat().Limited || relayed(c.RemoteMultiaddr()) }
+
+// direct reports whether there is a connection to the peer that is not relayed.
+func direct(h host.Host, id peer.ID) bool {
+	for _, c := range h.Network().ConnsToPeer(id) {
+		if !relayedConn(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// connected reports whether there is any connection to the peer, a relayed one included.
+func connected(h host.Host, id peer.ID) bool {
+	return h.Network().Connectedness(id) == network.Connected || h.Network().Connectedness(id) == network.Limited
+}
+
+// A relayable host is one whose streams may go through relays. libp2p's own default is that none does.
+type relayable struct{ host.Host }
+
+func (h relayable) NewStream(ctx context.Context, id peer.ID, p ...libp2pprotocol.ID) (network.Stream, error) {
+	return h.Host.NewStream(network.WithAllowLimitedConn(ctx, "small messages"), id, p...)
+}
+
+func (h relayable) Connect(ctx context.Context, info peer.AddrInfo) error {
+	return h.Host.Connect(network.WithAllowLimitedConn(ctx, "small messages"), info)
+}
+
+// A gossipHost is relayable, and says so: gossipsub would have nothing to do with a peer that is only relayed.
+type gossipHost struct{ relayable }
+
+func (h gossipHost) Network() network.Network { return gossipNetwork{h.relayable.Network()} }
+
+type gossipNetwork struct{ network.Network }
+
+func (n gossipNetwork) Connectedness(id peer.ID) network.Connectedness {
+	c := n.Network.Connectedness(id)
+	if c == network.Limited {
+		return network.Connected
+	}
+	return c
+}

@@ -105,9 +105,14 @@ func encodeSmall(fields int, write func(*writer)) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// decodeSmall reads one map of MaxBodyFrame bytes at most. As in parse, a panic of the library is a malformed message.
-func decodeSmall(b []byte, field func(r *reader, key byte) bool) (err error) {
-	if len(b) > MaxBodyFrame {
+// decodeSmall reads one map of MaxBodyFrame bytes at most.
+func decodeSmall(b []byte, field func(r *reader, key byte) bool) error {
+	return decodeMap(b, MaxBodyFrame, field)
+}
+
+// decodeMap reads one map of so many bytes at most. As in parse, a panic of the library is a malformed message.
+func decodeMap(b []byte, most int, field func(r *reader, key byte) bool) (err error) {
+	if len(b) > most {
 		return ErrTooLong
 	}
 	items := maxItems

@@ -188,6 +188,7 @@ var metrics = []metric{
 	{"yan_bodies_total", "Bodies of updates, by what became of asking for them.", counter, []string{"outcome"}, ofMesh(func(m *p2p.Stats, put putter) {
 		put(float64(m.Bodies.Fetched), "fetched")
 		put(float64(m.Bodies.Failed), "failed")
+		put(float64(m.Bodies.Resumed), "resumed")
 		put(float64(m.Bodies.Served), "served")
 	})},
 

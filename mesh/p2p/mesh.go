@@ -97,7 +97,7 @@ const (
 
 // protocols are the names under which a network's peers speak with one another.
 type protocols struct {
-	packet, pull, say, body, gossip, admit libp2p.ID
+	packet, pull, say, body, gossip, admit, look libp2p.ID
 
 	wholeBody libp2p.ID // the version of body before: nothing but whole ones, as they are
 
@@ -107,7 +107,7 @@ type protocols struct {
 
 // streams are those that we answer ourselves.
 func (p protocols) streams() []libp2p.ID {
-	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.wholeBody, p.admit}
+	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.wholeBody, p.admit, p.look}
 }
 
 func newProtocols(name string) (p protocols, err error) {
@@ -123,7 +123,7 @@ func newProtocols(name string) (p protocols, err error) {
 	return protocols{
 		packet: stream("packet"), pull: stream("pull"), say: stream("say"),
 		body: libp2p.ID("/" + name + "/body/2"), wholeBody: stream("body"),
-		gossip: stream("gossip"), admit: stream("admit"),
+		gossip: stream("gossip"), admit: stream("admit"), look: stream("look"),
 		topicSay: name + "/say/1", topicNews: name + "/news/1",
 		service: "_" + name + "-mesh._udp",
 	}, nil
@@ -148,6 +148,7 @@ type Mesh struct {
 	gossip  *gossip
 	say     *lines
 	lan     *lan
+	looks   *looks
 	events  *events
 
 	ctx     context.Context // ends with the mesh
@@ -277,6 +278,8 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies); err != nil {
 		return nil, err
 	}
+	m.looks = newLooks(p.look)
+	m.handle(p.look, m.show)
 	m.handle(p.packet, t.readPackets)
 	m.handle(p.pull, t.takeSync)
 	m.handle(p.say, func(s network.Stream) { hear(ctx, s, m.strikes.fault, m.told) })

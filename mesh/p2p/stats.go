@@ -249,14 +249,16 @@ func (a *attempts) done(id peer.ID, err error, now time.Time) {
 	a.failed[id] = t
 }
 
-// Attempts returns the peers that joining through failed last, sorted by name.
+// Attempts returns the peers that joining through failed last and that are not here by another way, sorted by name.
 func (m *Mesh) Attempts() []Attempt {
 	a := &m.members.attempts
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := make([]Attempt, 0, len(a.failed))
-	for _, t := range a.failed {
-		list = append(list, t)
+	for id, t := range a.failed {
+		if !m.members.has(id) {
+			list = append(list, t)
+		}
 	}
 	slices.SortFunc(list, func(x, y Attempt) int { return cmp.Compare(x.Peer, y.Peer) })
 	return list

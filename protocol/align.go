@@ -30,6 +30,7 @@ type Align struct {
 	Model   Digest   // fingerprint of the base model
 	Term    uint64   // in which the author was central
 	Rank    uint8    // that it had in it; at most MaxRank
+	Rule    uint32   // which way of merging the results are of; peers of another cannot check them
 	Members uint32   // how many it counted, itself among them: to show, not to rely on
 	Parents []Digest // names of the newest records that it knew: sorted, unique, at most MaxParents
 	Digest  Digest   // of the body
@@ -91,6 +92,7 @@ func (m *Align) signed() []byte {
 	b = append(b, m.Model[:]...)
 	b = binary.AppendUvarint(b, m.Term)
 	b = binary.AppendUvarint(b, uint64(m.Rank))
+	b = binary.AppendUvarint(b, uint64(m.Rule))
 	b = binary.AppendUvarint(b, uint64(m.Members))
 	b = binary.AppendUvarint(b, uint64(len(m.Parents)))
 	for _, p := range m.Parents {
@@ -141,13 +143,14 @@ func (w *writer) digests(k byte, ds []Digest) {
 }
 
 // alignFields is how many fields writer.align writes.
-const alignFields = 9
+const alignFields = 10
 
 func (w *writer) align(m *Align) {
 	w.text('a', string(m.Author))
 	w.blob('m', m.Model[:])
 	w.uint('t', m.Term)
 	w.uint('r', uint64(m.Rank))
+	w.uint('v', uint64(m.Rule))
 	w.uint('n', uint64(m.Members))
 	w.digests('p', m.Parents)
 	w.blob('d', m.Digest[:])
@@ -188,6 +191,8 @@ func (r *reader) align(m *Align, key byte) bool {
 		m.Term = r.uint(math.MaxUint64)
 	case 'r':
 		m.Rank = uint8(r.uint(MaxRank))
+	case 'v':
+		m.Rule = uint32(r.uint(math.MaxUint32))
 	case 'n':
 		m.Members = uint32(r.uint(math.MaxUint32))
 	case 'p':

@@ -25,7 +25,7 @@ func makeRecord() *Record {
 	}
 	r := &Record{
 		Align: Align{
-			Author: peerID(1), Model: Sum([]byte("model")), Term: 30_000_000, Rank: 2, Members: 17,
+			Author: peerID(1), Model: Sum([]byte("model")), Term: 30_000_000, Rank: 2, Rule: 1, Members: 17,
 			Parents: names(2), Digest: Sum(body), Size: uint32(len(body)),
 		},
 		Body: body,
@@ -53,6 +53,7 @@ func TestVerifyRecord(t *testing.T) {
 		"model":           func(r *Record) { r.Model[0]++ },
 		"term":            func(r *Record) { r.Term++ },
 		"rank":            func(r *Record) { r.Rank = 0 },
+		"rule":            func(r *Record) { r.Rule++ },
 		"members":         func(r *Record) { r.Members++ },
 		"a parent":        func(r *Record) { r.Parents[0][31]++ },
 		"a parent less":   func(r *Record) { r.Parents = r.Parents[:1] },

@@ -213,9 +213,9 @@ func keys(k Kind) string {
 	case KindWant:
 		return "ir"
 	case KindAlign:
-		return "amtrnpdzq"
+		return "amtrvnpdzq"
 	case KindRecord:
-		return "amtrnpdzqb"
+		return "amtrvnpdzqb"
 	case KindConvict:
 		return "adk"
 	case KindAnnounce:

@@ -11,6 +11,9 @@
 // folded once, and what it proved to be worth ([Machine.Judge]) is told to its author and kept in a
 // ledger. An author who only harms is no longer asked, nor its updates taken.
 //
+// In each term of a minute one peer is central, and says which versions of a skill are merged, so that all merge the same
+// ([Turn], [Merge]); nobody waits for it and nobody has to believe it.
+//
 // Peers are not trusted. What they send is verified, every table has a bound, and a peer that talks
 // too much is not listened to. The package does not know what an update holds: no number in here is
 // anything but a whole one.
@@ -75,18 +78,28 @@ type Config struct {
 	// since that is in the body alone.
 	Quiet bool
 
+	// Central is what share of the turns at being central this peer takes, beside the others' shares. If zero, none: it
+	// merges nothing for others, but what others merge is of use to it all the same.
+	Central uint8
+
+	// Rule is which way of merging the owner of the Machine has. Results of another are not checked, nor used.
+	Rule uint32
+
 	// Log receives a line for each decision of note. If nil, nothing is logged.
 	Log *slog.Logger
 }
 
 // Actions is what a Machine wants done. The caller sends every envelope in order, folds every
-// update, then forgets the bodies of those to drop, and calls Tick at Wake or soon after. Calling it
-// early does no harm.
+// update, then forgets the bodies of those to drop, merges what is to be merged, and calls Tick at Wake or soon after.
+// Calling it early does no harm.
 type Actions struct {
 	Send []protocol.Envelope
 	Fold []*protocol.Update  // shared with the Machine: not to be written
 	Drop []protocol.UpdateID // no longer held: superseded, withdrawn or let go
-	Wake time.Time
+
+	Merge []Merge // to be merged, and told to Merged
+	Turn  *Turn   // to be merged, signed and told to Act; nil if there is nothing to do
+	Wake  time.Time
 }
 
 // A Machine holds one peer's side of every conversation. It is not safe for concurrent use.
@@ -109,6 +122,7 @@ type Machine struct {
 	next    time.Time                    // when the next round is due
 	overdue time.Time                    // no want is overdue before; zero if there was none
 	counts  Counts
+	al      alignment
 }
 
 // New returns a Machine that knows no peer and holds nothing.
@@ -138,11 +152,20 @@ func New(cfg Config) *Machine {
 		skills:  make(map[skillKey]*entry),
 		wants:   make(map[protocol.UpdateID]*want),
 		authors: make(map[protocol.PeerID]*author),
+		al: alignment{
+			records: make(map[protocol.Digest]*record),
+			ranks:   make(map[mesh.Term][]protocol.PeerID),
+			turns:   make(map[protocol.PeerID]mesh.Term),
+			wants:   make(map[protocol.Digest]recordWant),
+			suspect: make(map[protocol.Digest]string),
+			aligned: make(map[string]*Aligned),
+		},
 	}
 }
 
 // Handle takes in one event from the mesh.
 func (m *Machine) Handle(now time.Time, ev mesh.Event) (a Actions) {
+	m.watch(now)
 	switch ev.Kind {
 	case mesh.Joined:
 		m.join(now, &a, ev.Peer)
@@ -156,12 +179,16 @@ func (m *Machine) Handle(now time.Time, ev mesh.Event) (a Actions) {
 
 // Tick does what is due: asks elsewhere for what did not come, and tells a few peers what we have.
 func (m *Machine) Tick(now time.Time) (a Actions) {
+	m.watch(now)
 	m.askElsewhere(now, &a)
 	m.trim(&a)
 	if !m.next.IsZero() && !now.Before(m.next) {
 		m.next = now.Add(m.cfg.Interval)
 		m.round(now, &a)
+		m.accusations(&a)
 	}
+	m.proceed(now, &a)
+	m.act(now, &a)
 	return m.done(now, a)
 }
 
@@ -217,6 +244,8 @@ func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict,
 		m.say(&a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
 	}
 	if au.shunned() {
+		m.log.Warn("an author only harms, and is not asked any more", "peer", au.id,
+			"harmful", au.standing.Harmful, "gain", au.standing.Gain)
 		m.shun(&a, au)
 	}
 	return m.done(now, a)
@@ -236,6 +265,9 @@ func (m *Machine) done(now time.Time, a Actions) Actions {
 	a.Wake = m.next
 	if !m.overdue.IsZero() && m.overdue.Before(a.Wake) {
 		a.Wake = m.overdue
+	}
+	if t := m.nextTurn(now); !t.IsZero() && t.Before(a.Wake) {
+		a.Wake = t
 	}
 	return a
 }

@@ -445,7 +445,7 @@ func TestRestoreRefuses(t *testing.T) {
 	for name, b := range map[string]string{
 		"nothing":        "",
 		"half of it":     string(good[:len(good)/2]),
-		"a later one":    strings.Replace(string(good), `"Version":1`, `"Version":2`, 1),
+		"a later one":    strings.Replace(string(good), `"Version":2`, `"Version":3`, 1),
 		"another's":      strings.Replace(string(good), `"Self":"`+string(id("a")), `"Self":"`+string(id("b")), 1),
 		"a broken frame": strings.Replace(string(good), `"Announce":"`, `"Announce":"AAAA`, 1),
 		"out of order":   strings.Replace(string(good), `"Dead":null`, `"Dead":[3,2]`, 1),

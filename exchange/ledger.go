@@ -33,6 +33,7 @@ type Standing struct {
 	Folded, Refused, Harmful int
 	Gain                     int64 // the sum of what they gained us, in micro-nats per event
 	Shunned                  bool  // nothing of this author is taken any more
+	Convicted                bool  // as central it signed a false result
 }
 
 // Worth is what an update of our own proved to be worth to others, by their account.
@@ -180,8 +181,10 @@ func (au *author) judge(v protocol.Verdict, gain int64) {
 	au.standing.Gain += gain
 }
 
-// shunned reports whether an author has only done harm.
-func (au *author) shunned() bool { return au.standing.Harmful >= harmsToShun && au.standing.Gain <= 0 }
+// shunned reports whether an author has only done harm, or lied as central.
+func (au *author) shunned() bool {
+	return au.standing.Convicted || au.standing.Harmful >= harmsToShun && au.standing.Gain <= 0
+}
 
 // Ledger returns the standing of every author whose updates were judged, sorted by name.
 func (m *Machine) Ledger() []Standing {

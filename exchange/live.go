@@ -94,6 +94,7 @@ func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Upd
 		m.trials = slices.Delete(m.trials, 0, 1)
 	}
 	m.hold(a, u)
+	m.proceed(now, a) // a record may have waited for it
 }
 
 // accept enters an update in its author's marks, and reports whether it is to be folded and held. An
@@ -199,8 +200,6 @@ func (m *Machine) tried(id protocol.UpdateID) bool {
 
 // shun lets go of everything an author made, and waits for nothing more of it.
 func (m *Machine) shun(a *Actions, au *author) {
-	m.log.Warn("an author only harms, and is not asked any more", "peer", au.id,
-		"harmful", au.standing.Harmful, "gain", au.standing.Gain)
 	for _, id := range slices.Clone(m.haveIDs()) {
 		if id.Author == au.id {
 			m.letGo(a, m.live[id])

@@ -81,13 +81,14 @@ func (m *Machine) leave(now time.Time, a *Actions, id protocol.PeerID) {
 
 func (m *Machine) greet(now time.Time, a *Actions, p *peer) {
 	p.greeted = now
-	m.say(a, p.id, &protocol.Hello{Version: protocol.Version, Model: m.cfg.Model, Agent: m.cfg.Agent})
+	m.say(a, p.id, &protocol.Hello{Version: protocol.Version, Model: m.cfg.Model, Agent: m.cfg.Agent, Central: m.cfg.Central})
 }
 
 // tell says what we have, if it is anything.
 func (m *Machine) tell(a *Actions, p *peer) {
-	if h := m.haveIDs(); len(h) > 0 {
-		m.say(a, p.id, &protocol.Have{IDs: h})
+	h, rs := m.haveIDs(), m.told()
+	if len(h)+len(rs) > 0 {
+		m.say(a, p.id, &protocol.Have{IDs: h, Records: rs})
 	}
 }
 
@@ -97,7 +98,7 @@ func (m *Machine) compare(a *Actions, p *peer) {
 		m.tell(a, p)
 		return
 	}
-	m.say(a, p.id, &protocol.Have{Sum: m.haveSum()})
+	m.say(a, p.id, &protocol.Have{Sum: m.haveSum(), Records: m.told()})
 }
 
 // round tells a few peers what we have, and greets again, of those, the ones whose Hello never came:
@@ -159,6 +160,10 @@ func (m *Machine) hear(now time.Time, a *Actions, from protocol.PeerID, msg prot
 		m.hearUpdate(now, a, p, msg)
 	case *protocol.Answer:
 		m.hearAnswer(p, msg)
+	case *protocol.Record:
+		m.hearRecord(now, a, p, msg)
+	case *protocol.Convict:
+		m.hearConvict(now, a, p, msg)
 	}
 }
 

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/protocol"
 )
 
-// stateVersion is the version of what MarshalBinary writes.
-const stateVersion = 1
+// stateVersion is the version of what MarshalBinary writes. Version 1, which knew nothing of centrals, is still read.
+const stateVersion = 2
 
 // A state is what of a Machine survives a restart: all but the bodies, and the peers, who are met
 // anew. It is written as JSON, everything in order, so that equal machines give equal bytes.
@@ -24,6 +25,14 @@ type state struct {
 	Live    []liveState
 	Trials  []protocol.UpdateID
 	Worth   []worthState
+	Turns   []turnState
+	Records [][]byte // frames of those that skills are aligned by, and of the newest
+	Aligned []Aligned
+}
+
+type turnState struct {
+	ID   protocol.PeerID
+	Term mesh.Term
 }
 
 type authorState struct {
@@ -67,7 +76,35 @@ func (m *Machine) MarshalBinary() ([]byte, error) {
 	for _, w := range m.worth {
 		s.Worth = append(s.Worth, worthState{w.seq, w.skill, w.answers})
 	}
+	for id, t := range m.al.turns {
+		s.Turns = append(s.Turns, turnState{id, t})
+	}
+	slices.SortFunc(s.Turns, func(a, b turnState) int { return cmp.Compare(a.ID, b.ID) })
+	s.Aligned = m.Aligned()
+	for _, r := range m.lasting() {
+		frame, err := protocol.Encode(r.m)
+		if err != nil {
+			return nil, fmt.Errorf("exchange: marshal record %v: %w", r.name, err)
+		}
+		s.Records = append(s.Records, frame)
+	}
 	return json.Marshal(s)
+}
+
+// lasting are the records that survive a restart, in order; others can be asked for again.
+func (m *Machine) lasting() (rs []*record) {
+	names := m.told()
+	for _, al := range m.al.aligned {
+		names = append(names, al.Record)
+	}
+	slices.SortFunc(names, protocol.Digest.Compare)
+	for _, name := range slices.Compact(names) {
+		if r := m.al.records[name]; r != nil {
+			rs = append(rs, r)
+		}
+	}
+	slices.SortFunc(rs, (*record).compare)
+	return rs
 }
 
 var errState = errors.New("exchange: restore: not the state of this machine")
@@ -81,7 +118,7 @@ func (m *Machine) Restore(b []byte, bodies func(protocol.Digest) ([]byte, bool))
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("%w: %v", errState, err)
 	}
-	if s.Version != stateVersion {
+	if s.Version != stateVersion && s.Version != 1 {
 		return fmt.Errorf("%w: version %d, want %d", errState, s.Version, stateVersion)
 	}
 	if s.Self != m.cfg.Self {
@@ -117,6 +154,11 @@ func (m *Machine) Restore(b []byte, bodies func(protocol.Digest) ([]byte, bool))
 		live = append(live, &entry{u: u, age: l.Age, verdict: l.Verdict, gain: l.Gain})
 	}
 
+	records, err := restoreRecords(s.Records)
+	if err != nil {
+		return err
+	}
+
 	m.seq, m.events, m.trials = s.Seq, s.Events, s.Trials
 	for _, a := range s.Authors {
 		m.authors[a.ID] = &author{a.ID, a.Standing, a.Touched, a.Floor, a.Marks, a.Dead}
@@ -129,13 +171,48 @@ func (m *Machine) Restore(b []byte, bodies func(protocol.Digest) ([]byte, bool))
 	for _, w := range s.Worth {
 		m.worth = append(m.worth, &worth{w.Seq, w.Skill, w.Answers})
 	}
+	for _, t := range s.Turns {
+		m.al.turns[t.ID] = t.Term
+	}
+	for _, al := range s.Aligned {
+		m.al.aligned[al.Skill] = &al
+	}
+	for _, r := range records {
+		if r.m.Model == m.cfg.Model {
+			m.al.records[r.name] = r
+			m.al.newest = max(m.al.newest, r.term())
+		}
+	}
 	return nil
+}
+
+func restoreRecords(frames [][]byte) (rs []*record, err error) {
+	for _, f := range frames {
+		msg, err := protocol.Decode(f)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", errState, err)
+		}
+		rec, ok := msg.(*protocol.Record)
+		if !ok {
+			return nil, fmt.Errorf("%w: a %v among the records", errState, msg.Kind())
+		}
+		if err := rec.Verify(); err != nil {
+			return nil, fmt.Errorf("%w: %v", errState, err)
+		}
+		r, err := newRecord(rec)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", errState, err)
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
 }
 
 // check holds a state to the bounds and the order that the rest of the package relies on.
 func (s *state) check() error {
 	ok := len(s.Authors) <= maxAuthors && len(s.Live) <= maxLive && len(s.Trials) <= maxTrials &&
-		len(s.Worth) <= maxOwnWorth
+		len(s.Worth) <= maxOwnWorth && len(s.Turns) <= maxTurns && len(s.Aligned) <= maxAlignedSet &&
+		len(s.Records) <= maxAlignedSet+protocol.MaxRecords
 	for _, a := range s.Authors {
 		ok = ok && len(a.Marks) <= maxSkills && len(a.Dead) <= maxDead && slices.IsSorted(a.Dead) &&
 			slices.IsSortedFunc(a.Marks, func(a, b mark) int { return cmp.Compare(a.Skill, b.Skill) })

@@ -16,18 +16,21 @@ type want struct {
 	claims []protocol.PeerID // who else has it, in the order heard
 }
 
-// askedFor reports whether msg is an update that we wait for from p.
+// askedFor reports whether msg is an update or a record that we wait for from p.
 func (m *Machine) askedFor(p *peer, msg protocol.Message) bool {
-	u, ok := msg.(*protocol.Update)
-	if !ok {
-		return false
+	switch msg := msg.(type) {
+	case *protocol.Update:
+		w := m.wants[msg.ID]
+		return w != nil && w.asked == p.id
+	case *protocol.Record:
+		return len(m.al.wants) > 0 && m.al.wants[msg.Name()].asked == p.id
 	}
-	w := m.wants[u.ID]
-	return w != nil && w.asked == p.id
+	return false
 }
 
 // hearHave asks p for what it has and we lack.
 func (m *Machine) hearHave(now time.Time, a *Actions, p *peer, h *protocol.Have) {
+	m.askRecords(now, a, p, h.Records)
 	if h.Sum != (protocol.Digest{}) {
 		if h.Sum != m.haveSum() { // each tells the other
 			m.tell(a, p)
@@ -213,7 +216,8 @@ func (m *Machine) reassign(now time.Time, a *Actions, ws []*want) {
 // hearWant gives p what it asks for and we hold, as long as it is not too much for an interval. One
 // that is not served will ask again, or another.
 func (m *Machine) hearWant(a *Actions, p *peer, w *protocol.Want) {
-	if len(w.IDs) == 0 {
+	m.giveRecords(a, p, w.Records)
+	if len(w.IDs)+len(w.Records) == 0 {
 		m.tell(a, p)
 	}
 	for _, id := range w.IDs {

@@ -79,6 +79,9 @@ type node struct {
 	folds  map[protocol.UpdateID]int
 	bodies map[protocol.Digest][]byte
 	digest map[protocol.UpdateID]protocol.Digest
+
+	act   func(*protocol.Record, *protocol.Alignment) bool // changes what it publishes as central, or reports false to keep it back
+	tried []string                                         // skills that were folded merged, with how many inputs
 }
 
 // A delivery is an event on its way to a node.
@@ -97,6 +100,7 @@ type world struct {
 	queue []delivery
 	seq   int
 	log   strings.Builder
+	mute  bool               // nothing is written down
 	here  map[[2]string]bool // who sees whom
 
 	// fate says when a message arrives, once for each copy; nil means once, now.
@@ -167,7 +171,9 @@ func (w *world) do(n *node, a Actions) {
 		if e.From != n.cfg.Self {
 			panic("a machine speaks for another")
 		}
-		w.printf("%s %s", n.name, readable(e.String()))
+		if !w.mute {
+			w.printf("%s %s", n.name, readable(e.String()))
+		}
 		for _, to := range w.nodes {
 			if to == n || e.To != "" && e.To != to.cfg.Self || !w.here[[2]string{n.name, to.name}] {
 				continue
@@ -176,15 +182,71 @@ func (w *world) do(n *node, a Actions) {
 		}
 	}
 	for _, u := range a.Fold {
-		w.printf("%s folds %s", n.name, readable(u.ID.String()))
+		if !w.mute {
+			w.printf("%s folds %s", n.name, readable(u.ID.String()))
+		}
 		n.folds[u.ID]++
 		n.keep(u)
 	}
 	for _, id := range a.Drop {
-		w.printf("%s drops %s", n.name, readable(id.String()))
+		if !w.mute {
+			w.printf("%s drops %s", n.name, readable(id.String()))
+		}
 		delete(n.bodies, n.digest[id])
 		delete(n.digest, id)
 	}
+	for _, mg := range a.Merge {
+		fold, b := n.m.Merged(w.now, mg, mergeOf(mg.Inputs), true)
+		w.do(n, b)
+		if fold {
+			w.printf("%s folds %q merged of %d", n.name, mg.Skill, len(mg.Inputs))
+			n.tried = append(n.tried, fmt.Sprint(mg.Skill, len(mg.Inputs)))
+			w.do(n, n.m.Tried(w.now, mg, protocol.Folded, 1))
+		}
+	}
+	if a.Turn != nil {
+		w.central(n, a.Turn)
+	}
+}
+
+// mergeOf stands in for merging: it is a pure function of the inputs.
+func mergeOf(us []*protocol.Update) protocol.Digest {
+	var b []byte
+	for _, u := range us {
+		d := u.Name()
+		b = append(b, d[:]...)
+	}
+	return protocol.Sum(b)
+}
+
+// central has a node take its turn.
+func (w *world) central(n *node, t *Turn) {
+	al := new(protocol.Alignment)
+	for _, mg := range t.Merges {
+		s := protocol.Aligned{Skill: mg.Skill, Result: mergeOf(mg.Inputs)}
+		for _, u := range mg.Inputs {
+			s.Inputs = append(s.Inputs, protocol.Input{ID: u.ID, Digest: u.Name()})
+		}
+		al.Skills = append(al.Skills, s)
+	}
+	r := &protocol.Record{Align: protocol.Align{
+		Author: n.cfg.Self, Model: n.cfg.Model, Term: uint64(t.Term), Rank: t.Rank, Rule: n.cfg.Rule, Members: t.Members, Parents: t.Parents,
+	}}
+	if n.act != nil && !n.act(r, al) {
+		return
+	}
+	seal(n.name, r, al)
+	w.do(n, n.m.Act(w.now, r))
+}
+
+// seal fills in what depends on the alignment, and signs.
+func seal(name string, r *protocol.Record, al *protocol.Alignment) {
+	body, err := protocol.EncodeAlignment(al)
+	if err != nil {
+		panic(err)
+	}
+	r.Body, r.Digest, r.Size = body, protocol.Sum(body), uint32(len(body))
+	r.Sign(key(name))
 }
 
 func (n *node) keep(u *protocol.Update) {

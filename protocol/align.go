@@ -67,7 +67,7 @@ type Aligned struct {
 // An Input is an update that was merged.
 type Input struct {
 	ID     UpdateID
-	Digest Digest // of its body
+	Digest Digest // its name: what of a signed head a merge may depend on is not to be changed unnoticed
 }
 
 func (*Align) Kind() Kind   { return KindAlign }

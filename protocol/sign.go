@@ -34,6 +34,10 @@ func (m *Announce) signed() []byte {
 	return binary.AppendUvarint(b, uint64(m.Size))
 }
 
+// Name returns the digest of what the author signed, the body's digest in it: two updates of one ID that differ in anything
+// have two names.
+func (m *Announce) Name() Digest { return Sum(m.signed()) }
+
 // Sign sets Sig. The key must be the one that ID.Author names, or nobody will believe it.
 func (m *Announce) Sign(key ed25519.PrivateKey) { m.Sig = ed25519.Sign(key, m.signed()) }
 

@@ -1,0 +1,108 @@
+package learning
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/yanmesh/yan/learning/privacy"
+	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel"
+)
+
+// A Veil is what a delta is hidden behind, so that it tells little of what its skill was learnt from.
+type Veil struct {
+	Clip      float64 // how long the change of all weights together may be
+	Deviation float64 // of the noise in each number, in units of how long the vector may be that it is in
+}
+
+const (
+	// VeilClip is about how long the change of a skill of the embedded base is that was learnt from a few thousand bytes.
+	VeilClip = 8
+	// veilContext is how far the middle of a context's evidence may be from that of the background.
+	veilContext = 8
+	// VeilSensitivity is how far what is veiled of two skills can be apart, in units of the veil's lengths: the
+	// change and the context each at opposite ends.
+	VeilSensitivity = 2 * math.Sqrt2
+	// veilSamples is how many samples stand for a context.
+	veilSamples = 64
+	// veilWeight bounds a weight with its noise, so that others take it also when it has been rounded.
+	veilWeight = 0.9 * maxDeltaWeight
+)
+
+// Veil returns the delta with its change clipped and noise in it. What is left of the samples that its gate is solved
+// from is their middle, clipped and with noise too; about it they lie as the background does. The first
+// weights, the background and the name are known to everyone, so nothing but those two vectors comes from what was
+// learnt, and Events and Gain, which the caller answers for.
+//
+// Of what is published every device makes the best it can: rows in which there is little but noise are
+// shrunk (James and Stein 1961, the positive part), which tells nobody anything that was not told already.
+func (d *Delta) Veil(base *model.Model, v Veil, r *rand.Rand) (*Delta, error) {
+	c := base.Config
+	if r == nil || !(v.Clip > 0) || !(v.Deviation > 0) {
+		return nil, fmt.Errorf("learning: skill %s: a veil of %+v", d.Name, v)
+	}
+	n := &Delta{Name: d.Name, Base: d.Base, Events: d.Events, Gain: d.Gain, bank: d.bank.Clone(c)}
+	first, err := model.NewBank(c, d.bank.Name, d.bank.Sections, d.bank.Neurons)
+	if err != nil {
+		return nil, err
+	}
+	seed(first, c, base.Fingerprint())
+	w := n.bank.Weights
+	for i, f := range first.Weights {
+		w[i] -= f
+	}
+	if err := v.draw(w, v.Clip, c.Width, r); err != nil {
+		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
+	}
+	for i, f := range first.Weights {
+		w[i] = min(max(w[i]+f, -veilWeight), veilWeight)
+	}
+
+	bg, dim := base.Background, c.ContextSize()
+	middle := meanRow(bg.Samples, dim)
+	own := meanRow(d.samples, dim)
+	for j := range own {
+		own[j] -= middle[j]
+	}
+	if err := v.draw(own, veilContext, dim, r); err != nil {
+		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
+	}
+	have := len(bg.Samples) / dim
+	take := min(veilSamples, have)
+	for k := range take {
+		row := bg.Samples[k*have/take*dim:][:dim]
+		for j, x := range row {
+			n.samples = append(n.samples, min(max(x+own[j], -maxSample), maxSample-model.Int8Step))
+		}
+	}
+	return n, nil
+}
+
+// draw puts the veil over a vector and takes away again what of each row is noise.
+func (v Veil) draw(x []float32, length float64, row int, r *rand.Rand) error {
+	if _, err := privacy.Clip(x, length); err != nil {
+		return err
+	}
+	deviation := v.Deviation * length
+	privacy.Noise(x, deviation, r)
+	for at := 0; at < len(x); at += row {
+		part := x[at:min(at+row, len(x))]
+		sum := float64(kernel.SumSquares(part))
+		kernel.Scale(part, float32(max(0, 1-float64(len(part)-2)*deviation*deviation/max(sum, 1e-30))))
+	}
+	return nil
+}
+
+// meanRow is the middle of rows of dim numbers.
+func meanRow(rows []float32, dim int) []float32 {
+	sum := make([]float64, dim)
+	for i, x := range rows {
+		sum[i%dim] += float64(x)
+	}
+	mean := make([]float32, dim)
+	for j, s := range sum {
+		mean[j] = float32(s * float64(dim) / float64(max(len(rows), 1)))
+	}
+	return mean
+}

@@ -22,6 +22,7 @@ package exchange
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/mesh"
@@ -219,6 +220,16 @@ func (m *Machine) Withdraw(now time.Time, skill string) (a Actions) {
 		m.log.Info("withdraw", "update", e.u.ID, "skill", skill)
 	}
 	return m.done(now, a)
+}
+
+// Leave lets go of what others made: whoever goes from one mesh to another takes nothing there that was said in the first.
+func (m *Machine) Leave() (a Actions) {
+	for _, id := range slices.Clone(m.haveIDs()) {
+		if id.Author != m.cfg.Self {
+			m.letGo(&a, m.live[id])
+		}
+	}
+	return a
 }
 
 // Judge records what an update that was handed out to be folded proved to be worth, in micro-nats

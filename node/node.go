@@ -6,7 +6,7 @@
 // real clock; package sim drives thousands with none. After a restart a node is its last snapshot and the
 // journal's records since, replayed.
 //
-// Nothing but the sections of skills that the owner shares leaves a node.
+// Nothing but the sections of skills that the owner shares leaves a node, on the terms that he sets.
 package node
 
 import (
@@ -24,6 +24,7 @@ import (
 
 	"github.com/yanmesh/yan/exchange"
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/learning/privacy"
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
@@ -44,7 +45,9 @@ type Config struct {
 	Key      ed25519.PrivateKey // the identity that signs what the node says
 	Seed     uint64             // all chance comes from here
 	Agent    string             // what it calls itself to peers
-	Share    Share              // if empty, ShareNone
+	Share    Share              // what leaves the device of skills that have no terms of their own; if empty, ShareNone
+	Swarm    string             // the swarm to which the mesh is closed; empty for a mesh that anyone may join
+	Chance   *rand.Rand         // what noise is drawn from, for skills on terms that ask for it: nobody may foresee it
 	Learning learning.Config
 	Exchange exchange.Config // Self, Model, Agent, Rand and Log are filled in
 
@@ -62,7 +65,12 @@ type Node struct {
 	exchange  *exchange.Machine
 	published map[string]uint64 // Events of each of our skills when it was announced last
 	talk      []byte            // the conversation's state found in the journal
-	seen      Seen
+
+	terms   map[string]Terms        // the owner's word on our skills, by name
+	spent   map[string]privacy.Cost // what each name has told, for ever: forgetting a skill takes back nothing
+	stopped map[string]bool         // skills of which was logged that they are announced no more
+	swarm   string                  // Config.Swarm when the conversation was last written down
+	seen    Seen
 }
 
 // Actions is what a node wants done, in this order: put every body and then every record on disk, as one;
@@ -129,7 +137,7 @@ func New(cfg Config, base *model.Model) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, learner: l, published: map[string]uint64{}}
+	n := &Node{cfg: cfg, learner: l, published: map[string]uint64{}, terms: map[string]Terms{}, spent: map[string]privacy.Cost{}, stopped: map[string]bool{}}
 	n.self = protocol.NewPeerID(cfg.Key.Public().(ed25519.PublicKey))
 	x := cfg.Exchange
 	x.Self, x.Model, x.Agent, x.Log = n.self, protocol.Digest(l.Fingerprint()), cfg.Agent, cfg.Log
@@ -204,29 +212,8 @@ func (n *Node) Forget(now time.Time, author, name string) (a Actions, err error)
 	}
 	a.Records = append(a.Records, record(recForget, []byte(author), []byte(name)))
 	if author == "" {
-		delete(n.published, name)
-		n.converse(now, &a, n.exchange.Withdraw(now, name))
-	}
-	return a, nil
-}
-
-// SetShared is the owner's word on whether one skill may leave the device.
-func (n *Node) SetShared(now time.Time, name string, shared bool) (a Actions, err error) {
-	s := n.learner.Skill("", name)
-	if s == nil {
-		return a, fmt.Errorf("node: no skill %q of our own", name)
-	}
-	s.Shared = shared
-	flag := "0"
-	if shared {
-		flag = "1"
-	}
-	a.Records = append(a.Records, record(recShare, []byte(flag), []byte(name)))
-	if shared {
-		n.publish(now, &a, 1)
-	} else {
-		delete(n.published, name)
-		n.converse(now, &a, n.exchange.Withdraw(now, name))
+		delete(n.terms, name)
+		n.withdraw(now, &a, name)
 	}
 	return a, nil
 }
@@ -255,17 +242,6 @@ func (n *Node) Measured(name string, gain float64) (a Actions, err error) {
 // maxGain bounds, in nats an event, what is told of a skill: nobody believes more.
 const maxGain = 10
 
-// Shares reports whether the owner lets a skill leave the device.
-func (n *Node) Shares(s *learning.Skill) bool {
-	switch {
-	case !s.Own():
-		return false
-	case s.Shared || n.cfg.Share == ShareAll:
-		return true
-	}
-	return n.cfg.Share == ShareSkills && !s.Grown()
-}
-
 // Handle takes in one event from the mesh.
 func (n *Node) Handle(now time.Time, ev mesh.Event) (a Actions) {
 	n.converse(now, &a, n.exchange.Handle(now, ev))
@@ -288,7 +264,7 @@ func (n *Node) Publish(now time.Time) (a Actions) {
 func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 	for _, s := range n.learner.Skills() {
 		last := n.published[s.Name]
-		if !n.Shares(s) || s.Events < last+max(events, 1) {
+		if !n.ready(s, last, events) {
 			continue
 		}
 		d, err := n.learner.Export(s.Name)
@@ -297,6 +273,10 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			continue
 		}
 		a.Records = append(a.Records, record(recSettle)) // Export has settled the mind, and so must a replay
+		if d, err = n.veil(s, d, a); err != nil {
+			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
+			continue
+		}
 		// Always whole: of a skill's versions peers keep the last one alone, and whoever comes late has none to count from.
 		body, err := d.Pack(n.learner.Base().Config, learning.Packing{}, nil)
 		if err != nil {
@@ -309,8 +289,8 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			Model:    protocol.Digest(n.learner.Fingerprint()),
 			Skill:    s.Name,
 			Sections: uint32(d.Sections()),
-			Events:   s.Events,
-			Gain:     micro(s.Gain),
+			Events:   d.Events,
+			Gain:     micro(d.Gain),
 			Made:     now.Unix(),
 			Digest:   protocol.Sum(body),
 			Size:     uint32(len(body)),
@@ -360,6 +340,7 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 		x = next
 	}
 	if decided || len(a.Bodies) > 0 {
+		n.moved(a)
 		if b, err := n.exchange.MarshalBinary(); err == nil {
 			a.Records = append(a.Records, record(recTalk, b))
 		}
@@ -385,8 +366,11 @@ func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
 
 // A snapshot is a line of JSON about the conversation, then the learner's own snapshot.
 type snapshotLine struct {
-	Talk      []byte            `json:"talk"`
-	Published map[string]uint64 `json:"published"`
+	Talk      []byte                  `json:"talk"`
+	Published map[string]uint64       `json:"published"`
+	Terms     map[string]Terms        `json:"terms,omitempty"`
+	Spent     map[string]privacy.Cost `json:"spent,omitempty"`
+	Swarm     string                  `json:"swarm,omitempty"`
 }
 
 // WriteSnapshot writes the mind and where the conversation stands.
@@ -395,7 +379,7 @@ func (n *Node) WriteSnapshot(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(snapshotLine{talk, n.published})
+	line, err := json.Marshal(snapshotLine{talk, n.published, n.terms, n.spent, n.swarm})
 	if err != nil {
 		return fmt.Errorf("node: snapshot: %w", err)
 	}
@@ -418,7 +402,13 @@ func (n *Node) ReadSnapshot(b []byte) error {
 	if err := n.learner.ReadSnapshot(b[at+1:]); err != nil {
 		return err
 	}
-	n.talk = line.Talk
+	n.talk, n.swarm = line.Talk, line.Swarm
+	if line.Terms != nil {
+		n.terms = line.Terms
+	}
+	if line.Spent != nil {
+		n.spent = line.Spent
+	}
 	if line.Published != nil {
 		n.published = line.Published
 	}
@@ -436,12 +426,7 @@ func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
 	if err := n.exchange.Restore(talk, body); err != nil {
 		return err
 	}
-	for _, s := range n.learner.Skills() {
-		if s.Own() && !n.Shares(s) {
-			delete(n.published, s.Name)
-			n.exchange.Withdraw(time.Time{}, s.Name) // it only drops: nobody is there to be told
-		}
-	}
+	n.arrive()
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Format is the version of all that a node writes down, records and snapshots. Whoever changes what they look like
 // counts it up: an older program then leaves the home alone, and a newer one keeps a copy of what was before.
-const Format = 2
+const Format = 3
 
 // A record is one thing that changed the mind, as the journal keeps it: a letter, then its content. The
 // mind after a restart is the last snapshot with every later record applied in order; since learning
@@ -22,9 +22,12 @@ const (
 	recFocus  = 'N' // the owner named what follows; empty for nothing
 	recFold   = 'K' // a peer's skill was tried: author, digest of its body
 	recForget = 'D' // a skill was forgotten: author, name
-	recShare  = 'S' // the owner's word on sharing: 0 or 1, name
+	recShare  = 'S' // the owner's word on sharing before there were terms: 0 or 1, name
 	recSettle = 'G' // gates were solved ahead of their time
 	recGain   = 'W' // what a skill proved to be worth: eight bytes of a float64, name
+	recTerms  = 'P' // the owner's word on who may have a skill: terms as JSON, name
+	recSpent  = 'B' // what a skill has told by now: eight bytes of a float64, name
+	recSwarm  = 'M' // the swarm to which the mesh is closed
 	recTalk   = 'X' // the conversation's state; the last one counts
 )
 
@@ -63,7 +66,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	if len(rec) == 0 {
 		return errRecord
 	}
-	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTalk: 1}
+	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recTalk: 1}
 	k, known := count[rec[0]]
 	if !known {
 		return fmt.Errorf("%w: kind %q", errRecord, rec[0])
@@ -82,6 +85,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	case recForget:
 		if len(ps[0]) == 0 {
 			delete(n.published, string(ps[1]))
+			delete(n.terms, string(ps[1]))
 		}
 		return n.learner.Forget(string(ps[0]), string(ps[1]))
 	case recSettle:
@@ -97,6 +101,12 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 		if s := n.learner.Skill("", string(ps[1])); s != nil {
 			s.Shared = string(ps[0]) == "1"
 		}
+	case recTerms:
+		return n.replayTerms(ps[0], string(ps[1]))
+	case recSpent:
+		return n.replaySpent(ps[0], string(ps[1]))
+	case recSwarm:
+		n.swarm = string(ps[0])
 	case recFold:
 		if len(ps[1]) != len(protocol.Digest{}) {
 			return errRecord

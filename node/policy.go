@@ -37,10 +37,14 @@ type Terms struct {
 // Bounded reports whether the terms bound what is told.
 func (t Terms) Bounded() bool { return t.Epsilon > 0 }
 
+// usualDelta is the δ of what is said where the owner named none.
+const usualDelta = 1e-5
+
 // maxVersions bounds among how many versions a bound is divided.
 const maxVersions = 1 << 16
 
-func (t Terms) check() error {
+// Check reports what is wrong with the terms.
+func (t Terms) Check() error {
 	switch {
 	case t.Policy != Private && t.Policy != Swarm && t.Policy != Public:
 		return fmt.Errorf("node: policy %q: must be private, swarm or public", t.Policy)
@@ -82,7 +86,8 @@ const bare privacy.Cost = math.MaxFloat64
 
 // Told is what of a skill's past has left the device so far.
 type Told struct {
-	Epsilon float64 // that holds with the terms' δ for all that was announced; infinite if some of it was without noise
+	Epsilon float64 // that holds for all that was announced; infinite if some of it was without noise
+	Delta   float64 // with this δ: the terms', or 1e-5
 	Left    int     // how many versions the budget is good for yet
 }
 
@@ -92,7 +97,7 @@ func (n *Node) SetTerms(now time.Time, name string, t Terms) (a Actions, err err
 	if s == nil {
 		return a, fmt.Errorf("node: no skill %q of our own", name)
 	}
-	if err := t.check(); err != nil {
+	if err := t.Check(); err != nil {
 		return a, err
 	}
 	t = t.withDefaults()
@@ -160,11 +165,13 @@ func (n *Node) Told(s *learning.Skill) Told {
 	switch {
 	case spent == 0 && !t.Bounded():
 		return Told{}
-	case spent >= bare || !t.Bounded():
+	case spent >= bare:
 		return Told{Epsilon: math.Inf(1)}
+	case !t.Bounded():
+		return Told{Epsilon: privacy.Epsilon(spent, usualDelta), Delta: usualDelta}
 	}
 	left := float64(privacy.Afford(t.Epsilon, t.Delta)-spent) / float64(t.each())
-	return Told{Epsilon: privacy.Epsilon(spent, t.Delta), Left: max(0, int(left+1e-6))}
+	return Told{Epsilon: privacy.Epsilon(spent, t.Delta), Delta: t.Delta, Left: max(0, int(left+1e-6))}
 }
 
 // ready reports whether a skill may be announced, now that it has learnt from so many events since the last time.
@@ -230,7 +237,7 @@ func (n *Node) spend(name string, c privacy.Cost, a *Actions) {
 // replayTerms and replaySpent apply what SetTerms and spend wrote.
 func (n *Node) replayTerms(b []byte, name string) error {
 	var t Terms
-	if json.Unmarshal(b, &t) != nil || t.check() != nil {
+	if json.Unmarshal(b, &t) != nil || t.Check() != nil {
 		return errRecord
 	}
 	if s := n.learner.Skill("", name); s != nil {

@@ -103,6 +103,9 @@ func (c *common) open(cmd *cobra.Command, opt device.Options) (*device.Device, e
 		return nil, err
 	}
 	opt.Home, opt.ModelFile, opt.Agent = home, c.model, agent()
+	if opt.Swarm, err = bookIn(home).name(); err != nil {
+		return nil, err
+	}
 	opt.Learning.Memory = int64(c.memory)
 	if opt.Log == nil {
 		opt.Log = warnings(cmd.ErrOrStderr())

@@ -424,14 +424,14 @@ func TestLearnEvalAndSkills(t *testing.T) {
 	if !s.Shared || s.Gain <= 0 || s.Author != "" {
 		t.Errorf("%+v", s)
 	}
-	if out := run("skill", "show", "ferry"); !strings.Contains(out, "skill ferry, learnt here, shared") {
+	if out := run("skill", "show", "ferry"); !strings.Contains(out, "skill ferry, learnt here\n") || !strings.Contains(out, "public: whoever is on the mesh") || !strings.Contains(out, "without noise") {
 		t.Errorf("%q", out)
 	}
 	if held := decode[statusReport](t, run("status", "--json")).Held; held != 1 {
 		t.Errorf("%d updates to be had, want the shared skill", held)
 	}
 	run("skill", "unshare", "ferry")
-	if out := run("skill", "list"); !strings.Contains(out, "ferry") || !strings.Contains(out, "no") {
+	if out := run("skill", "list"); !strings.Contains(out, "ferry") || !strings.Contains(out, "private") {
 		t.Errorf("%q", out)
 	}
 	if held := decode[statusReport](t, run("status", "--json")).Held; held != 0 {

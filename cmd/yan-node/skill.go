@@ -18,23 +18,24 @@ import (
 
 // A skillReport is what a node knows of a skill.
 type skillReport struct {
-	Name       string          `json:"name"`
-	Author     protocol.PeerID `json:"author,omitempty"` // empty for what was learnt here
-	Shared     bool            `json:"shared"`           // others may have it from here
-	Events     uint64          `json:"events"`
-	Sections   int             `json:"sections"`
-	Parameters int             `json:"parameters"`
-	Gain       float64         `json:"gain"`              // nats an event that it saved its author on data held out
-	Open       float64         `json:"open"`              // share of its own context in which its gate opens
-	Fires      float64         `json:"fires"`             // share of other contexts in which it does
-	Resting    bool            `json:"resting,omitempty"` // its weights are on the disk until they are needed
+	Name   string          `json:"name"`
+	Author protocol.PeerID `json:"author,omitempty"` // empty for what was learnt here
+	Shared bool            `json:"shared"`           // others may have it from here
+	sharing
+	Events     uint64  `json:"events"`
+	Sections   int     `json:"sections"`
+	Parameters int     `json:"parameters"`
+	Gain       float64 `json:"gain"`              // nats an event that it saved its author on data held out
+	Open       float64 `json:"open"`              // share of its own context in which its gate opens
+	Fires      float64 `json:"fires"`             // share of other contexts in which it does
+	Resting    bool    `json:"resting,omitempty"` // its weights are on the disk until they are needed
 }
 
 func skillsOf(n *node.Node) []skillReport {
 	list := []skillReport{}
 	for _, s := range n.Learner().Skills() {
 		list = append(list, skillReport{
-			Name: s.Name, Author: protocol.PeerID(s.Author), Shared: n.Shares(s), Events: s.Events, Sections: s.Sections(),
+			Name: s.Name, Author: protocol.PeerID(s.Author), Shared: n.Shares(s), sharing: sharingOf(n, s), Events: s.Events, Sections: s.Sections(),
 			Parameters: s.Parameters(), Gain: s.Gain, Open: s.Report.Open, Fires: s.Report.Fires, Resting: s.Resting(),
 		})
 	}
@@ -49,16 +50,10 @@ func skillCommand(c *common) *cobra.Command {
 		Long: `skill shows what the device learnt by name, by itself, or from others, and says what others may have.
 A skill of another's is named PEER/NAME, as skill list prints it.`,
 		Example: `  yan-node skill list
-  yan-node skill share music`,
+  yan-node skill share music public`,
 	}
 	cmd.AddCommand(skillList(c), skillShow(c),
-		skillChange(c, "share", "Let others have a skill", "music", "music --home ~/car",
-			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
-				if !s.Own() {
-					return node.Actions{}, fmt.Errorf("skill %s: it is not yours to share: its author does", refOf(s.Author, s.Name))
-				}
-				return n.SetShared(now, s.Name, true)
-			}),
+		skillShare(c),
 		skillChange(c, "unshare", "Offer a skill to nobody any more; who has it keeps it", "music", "music --home ~/car",
 			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
 				if !s.Own() {
@@ -141,12 +136,8 @@ func skillList(c *common) *cobra.Command {
 			}
 			t := ui.NewTable("skill", "events", "sections", "numbers", "gain", "shared")
 			for _, s := range list {
-				shared := "no"
-				if s.Shared {
-					shared = "yes"
-				}
 				t.Row(refOf(string(s.Author), s.Name), ui.Count(int64(s.Events)), s.Sections, ui.Count(int64(s.Parameters)),
-					fmt.Sprintf("%+.3f", s.Gain), shared)
+					fmt.Sprintf("%+.3f", s.Gain), s.audience())
 			}
 			return t.Fprint(cmd.OutOrStdout())
 		},
@@ -176,15 +167,12 @@ func skillShow(c *common) *cobra.Command {
 			if s.Author != "" {
 				by = "by " + string(s.Author)
 			}
-			shared := "not shared"
-			if s.Shared {
-				shared = "shared"
-			}
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "skill %s, %s, %s\n", s.Name, by, shared)
+			fmt.Fprintf(out, "skill %s, %s\n", s.Name, by)
 			fmt.Fprintf(out, "learnt from %s events into %d sections (%s numbers)\n", ui.Count(int64(s.Events)), s.Sections, ui.Count(int64(s.Parameters)))
 			fmt.Fprintf(out, "saved its author %+.3f nats an event on data held out\n", s.Gain)
 			fmt.Fprintf(out, "opens in %s of its own context and in %s of others\n", percent(s.Open), percent(s.Fires))
+			s.tell(out)
 			return nil
 		},
 	}
@@ -199,23 +187,8 @@ func skillChange(c *common, verb, short, example1, example2 string,
 		Example: fmt.Sprintf("  yan-node skill %s %s\n  yan-node skill %s %s", verb, example1, verb, example2),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := c.open(cmd, device.Options{})
+			done, err := c.changeSkill(cmd, args[0], change)
 			if err != nil {
-				return err
-			}
-			var done skillReport
-			d.Start(nil, nil)
-			err = d.Do(cmd.Context(), func(now time.Time, n *node.Node) (node.Actions, error) {
-				var err error
-				if done, err = find(skillsOf(n), args[0]); err != nil {
-					return node.Actions{}, err
-				}
-				s := n.Learner().Skill(string(done.Author), done.Name)
-				a, err := change(now, n, s)
-				done.Shared = n.Shares(s)
-				return a, err
-			})
-			if err = errors.Join(err, d.Close()); err != nil {
 				return err
 			}
 			if c.json {

@@ -59,6 +59,18 @@ func (b swarmBook) owned() bool {
 	return err == nil
 }
 
+// name is that of the swarm which the device is in; empty if it is in none.
+func (b swarmBook) name() (string, error) {
+	if !b.joined() {
+		return "", nil
+	}
+	p, err := b.Load()
+	if err != nil {
+		return "", err
+	}
+	return p.Swarm.String(), nil
+}
+
 // Load returns this device's admission and what is known to be revoked.
 func (b swarmBook) Load() (*protocol.Pass, error) {
 	p, err := readPass(b.path(admissionFile))

@@ -11,6 +11,7 @@ package device
 
 import (
 	"context"
+	crypto "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -35,6 +37,7 @@ type Options struct {
 	Home      string          // the folder; what it lacks is made
 	ModelFile string          // a checkpoint to stand on. If empty, the embedded base
 	Model     *model.Model    // the base itself, in the place of ModelFile
+	Swarm     string          // the swarm to which the mesh is closed; empty for none
 	Share     node.Share      // what may leave the device. If empty, nothing but skills shared one by one
 	Agent     string          // what it calls itself to peers
 	Learning  learning.Config // how it learns; Seed is derived from the identity
@@ -95,7 +98,7 @@ func (d *Device) open(opt Options, m *model.Model) error {
 	opt.Learning.Archive = d.Store
 	var err error
 	d.Node, err = node.New(node.Config{
-		Key: key, Seed: binary.LittleEndian.Uint64(seed[:]), Agent: opt.Agent, Share: opt.Share,
+		Key: key, Seed: binary.LittleEndian.Uint64(seed[:]), Agent: opt.Agent, Share: opt.Share, Swarm: opt.Swarm, Chance: chance(),
 		Learning: opt.Learning, PublishEvery: opt.PublishEvery, Log: opt.Log,
 	}, m)
 	if err != nil {
@@ -106,6 +109,13 @@ func (d *Device) open(opt Options, m *model.Model) error {
 		return err
 	}
 	return node.Start(d.Node, d.Store, snap, d.replay)
+}
+
+// chance is a source that nobody can foresee: noise from any other hides nothing.
+func chance() *rand.Rand {
+	var seed [32]byte
+	crypto.Read(seed[:]) // it never fails
+	return rand.New(rand.NewChaCha8(seed))
 }
 
 // checkHome refuses what cannot be a home in words that name it.

@@ -11,3 +11,11 @@ func (m *Machine) Bodies() []protocol.Digest {
 	}
 	return ds
 }
+
+// Own returns the body of our own live update of a skill, or nil. It is not to be written.
+func (m *Machine) Own(skill string) []byte {
+	if e := m.skills[skillKey{m.cfg.Self, skill}]; e != nil {
+		return e.u.Body
+	}
+	return nil
+}

@@ -36,8 +36,13 @@ type Packing struct {
 	// Share is how many of the weights are told to those who have an earlier version, those that changed most first. If zero, 1/4.
 	// What is left out goes into the next version, since that is counted from what the others have.
 	Share float64
-	// Plain leaves out the entropy code.
+	// Plain leaves out the entropy code, for those who send bodies as the difference from earlier ones.
 	Plain bool
+	// Former is an earlier version of a whole delta, as it was packed. What is packed now differs from it in few places: a weight that is no
+	// further than Slack from what the former one says of it keeps its code. One of another shape or format is not looked at.
+	Former []byte
+	// Slack is in steps of a weight's scale. If zero, 1/2, which is what rounding takes: then it is scales that stay, and with them most codes.
+	Slack float64
 }
 
 func (p Packing) withDefaults(whole bool) Packing {
@@ -51,6 +56,9 @@ func (p Packing) withDefaults(whole bool) Packing {
 	if p.Share == 0 {
 		p.Share = 0.25
 	}
+	if p.Slack == 0 {
+		p.Slack = 0.5
+	}
 	return p
 }
 
@@ -60,6 +68,9 @@ func (p Packing) check() error {
 	}
 	if !(p.Share > 0 && p.Share <= 1) {
 		return fmt.Errorf("learning: a share of %v of the weights", p.Share)
+	}
+	if !(p.Slack >= 0.5 && p.Slack <= 8) {
+		return fmt.Errorf("learning: a slack of %v steps: from half a step, which rounding takes, to 8", p.Slack)
 	}
 	return nil
 }
@@ -143,7 +154,11 @@ func (d *Delta) Pack(c model.Config, how Packing, since *Delta) ([]byte, error) 
 	if h.Sent == len(d.bank.Weights) {
 		mask = nil
 	}
-	scales, codes := quantise(w, how.Bits)
+	var former *levels
+	if since == nil {
+		former = h.former(how.Former, c)
+	}
+	scales, codes := quantise(w, how.Bits, former, how.Slack)
 	head, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
@@ -165,6 +180,22 @@ func (d *Delta) Pack(c model.Config, how Packing, since *Delta) ([]byte, error) 
 
 func (d *Delta) header() deltaHeader {
 	return deltaHeader{d.Name, hex.EncodeToString(d.Base[:]), d.bank.Sections, d.bank.Neurons, d.Events, d.Gain}
+}
+
+// former is what the bytes of an earlier version say of the weights, or nil if they are of no use to this one.
+func (h *packedHeader) former(b []byte, c model.Config) *levels {
+	if len(b) == 0 || h.Bits >= 16 {
+		return nil
+	}
+	o, rest, err := readPackedHeader(b)
+	if err != nil || o.check(c) != nil || o.Since != "" || o.Name != h.Name || o.Base != h.Base || o.Sections != h.Sections || o.Neurons != h.Neurons || o.Bits != h.Bits {
+		return nil
+	}
+	parts, err := o.inflate(rest, c)
+	if err != nil {
+		return nil
+	}
+	return &levels{parts[2], parts[3]}
 }
 
 // precedes reports whether d may be what a skill of this name, base and shape is counted from.

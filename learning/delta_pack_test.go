@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/yanmesh/yan/model/base"
+	"github.com/yanmesh/yan/model/kernel"
 )
 
 // taught is a skill as its owner has it.
@@ -144,6 +145,90 @@ func TestErrorFeedback(t *testing.T) {
 				t.Errorf("the others are off by %.4f, and without memory by %.4f", off, without)
 			}
 		})
+	}
+}
+
+// apart is how many of the last n bytes of two bodies differ.
+func apart(a, b []byte, n int) (k int) {
+	for i := 1; i <= n; i++ {
+		if a[len(a)-i] != b[len(b)-i] {
+			k++
+		}
+	}
+	return k
+}
+
+// A version that keeps to the one before differs from it in few bytes, and is never further from what its owner has than the slack, whatever
+// number of versions ago a weight was told last. Without the former one, it differs in most.
+func TestPackFormer(t *testing.T) {
+	for _, slack := range []float64{0.5, 0.75, 2} {
+		own := taught(t)
+		how := Packing{Bits: 5, Plain: true, Slack: slack}
+		first := pack(t, own, how, nil)
+		last, n := first, len(own.bank.Weights)
+		var few, many int
+		for i := range uint64(6) {
+			own = moved(own, 0.003, i)
+			fresh := pack(t, own, how, nil)
+			how.Former = last
+			b := pack(t, own, how, nil)
+			how.Former = nil
+			few, many = few+apart(b, last, n), many+apart(fresh, last, n)
+			last = b
+			h, rest, err := readPackedHeader(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts, err := h.inflate(rest, base.Pocket().Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := unpack(t, b, nil).bank.Weights
+			free := unpack(t, fresh, nil).bank.Weights
+			for k, v := range own.bank.Weights {
+				scale := float64(kernel.FromBF16(binary.LittleEndian.Uint16(parts[2][k/scaleBlock*2:])))
+				cut := max(0, math.Abs(float64(v))-15*scale) + math.Abs(float64(free[k]-v)) // the largest are cut off by any packing
+				if off := math.Abs(float64(told[k] - v)); off > slack*scale*1.0001+cut {
+					t.Fatalf("version %d: weight %d is %v and told to be %v, %.2f steps away", i+2, k, v, told[k], off/scale)
+				}
+			}
+		}
+		t.Logf("slack %v: %d of %d bytes differ, %d without the version before", slack, few, 6*n, many)
+		if few > many*3/4 || slack >= 0.75 && few > many/2 {
+			t.Errorf("slack %v: %d of %d bytes differ, %d without the version before", slack, few, 6*n, many)
+		}
+	}
+}
+
+// A former version that is of no use is not looked at.
+func TestPackFormerOfNoUse(t *testing.T) {
+	d := taught(t)
+	want := pack(t, d, Packing{Plain: true}, nil)
+	first := pack(t, moved(d, 0.01, 1), Packing{Plain: true}, nil)
+	if bytes.Equal(pack(t, d, Packing{Plain: true, Former: first}, nil), want) {
+		t.Fatal("the one that is of use is not looked at either")
+	}
+	same := func(b []byte) []byte { return b }
+	set := func(key string, v any) []byte { return repack(t, first, func(h map[string]any) { h[key] = v }, same) }
+	for name, former := range map[string][]byte{
+		"nothing":       {},
+		"noise":         []byte("noise"),
+		"half of it":    first[:len(first)/2],
+		"other bits":    pack(t, moved(d, 0.01, 1), Packing{Plain: true, Bits: 6}, nil),
+		"floats":        pack(t, moved(d, 0.01, 1), Packing{Plain: true, Bits: 16}, nil),
+		"another skill": set("name", "other"),
+		"another base":  set("base", strings.Repeat("ab", 32)),
+		"another shape": set("neurons", 1),
+		"a difference":  set("since", strings.Repeat("ab", 32)),
+	} {
+		if !bytes.Equal(pack(t, d, Packing{Plain: true, Former: former}, nil), want) {
+			t.Errorf("%s: it was looked at", name)
+		}
+	}
+	for _, slack := range []float64{0.4, 9, math.NaN(), -1} {
+		if _, err := d.Pack(base.Pocket().Config, Packing{Slack: slack}, nil); err == nil {
+			t.Errorf("packed with a slack of %v", slack)
+		}
 	}
 }
 

@@ -8,9 +8,23 @@ import (
 	"github.com/yanmesh/yan/model/kernel"
 )
 
+// levels are what quantise wrote of an earlier version, with fewer than 16 bits.
+type levels struct{ scales, codes []byte }
+
+// How much larger or smaller than a block's scale a better one has to be to take its place: by more above than below, for what is cut off is lost,
+// and steps that are too long only cost a bit.
+const (
+	scaleGrew   = 1.25
+	scaleShrank = 0.6
+)
+
 // quantise writes each weight with so many bits: 32 and 16 as floats, fewer as a multiple of a scale that a block of scaleBlock
 // weights shares.
-func quantise(w []float32, bits int) (scales, codes []byte) {
+//
+// With a former version, a block keeps its scale until a better one is far from it, and a weight its code until it is further than slack steps from
+// it. So the versions of a skill that learns on are mostly equal, and what is not told of a weight is never more than slack steps: what was left out
+// stays owed, as in error feedback, and has a bound.
+func quantise(w []float32, bits int, former *levels, slack float64) (scales, codes []byte) {
 	n := len(w)
 	codes = make([]byte, (n*codeBits(bits)+7)/8)
 	if bits >= 16 {
@@ -28,10 +42,23 @@ func quantise(w []float32, bits int) (scales, codes []byte) {
 	i, most := 0, float64(int(1)<<(bits-1)-1)
 	for block := range slices.Chunk(w, scaleBlock) {
 		h := kernel.ToBF16(scaleOf(block, most, bits))
+		kept := false
+		if former != nil {
+			old := binary.LittleEndian.Uint16(former.scales[len(scales):])
+			if better := float64(kernel.FromBF16(h)) / float64(kernel.FromBF16(old)); better <= scaleGrew && better >= scaleShrank {
+				h, kept = old, true
+			}
+		}
 		scales = binary.LittleEndian.AppendUint16(scales, h)
 		scale := float64(kernel.FromBF16(h))
 		for _, v := range block {
-			putCode(codes, i, bits, int8(level(float64(v), scale, most)))
+			code := level(float64(v), scale, most)
+			if kept {
+				if old := float64(codeAt(former.codes, i, bits)); math.Abs(float64(v)-float64(old*scale)) <= slack*scale {
+					code = old
+				}
+			}
+			putCode(codes, i, bits, int8(code))
 			i++
 		}
 	}

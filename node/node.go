@@ -277,8 +277,8 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue
 		}
-		// Always whole: of a skill's versions peers keep the last one alone, and whoever comes late has none to count from.
-		body, err := d.Pack(n.learner.Base().Config, learning.Packing{}, nil)
+		// Always whole, for those who come late, and without an entropy code, for the mesh sends who has an earlier version what differs.
+		body, err := d.Pack(n.learner.Base().Config, learning.Packing{Plain: true, Former: n.exchange.Own(s.Name)}, nil)
 		if err != nil {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue

@@ -19,6 +19,7 @@ import (
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/mesh/meshtest"
+	"github.com/yanmesh/yan/mesh/patch"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/protocol"
@@ -412,6 +413,44 @@ func TestUnsharedIsNotGiven(t *testing.T) {
 	}
 	if got := updates(n.Publish(noon).Send); len(got) > 0 {
 		t.Errorf("announced all the same: %v", got)
+	}
+}
+
+// A new version differs from the one before in few bytes, also after a restart.
+func TestVersionsDifferLittle(t *testing.T) {
+	var d disk
+	n := start(t, 0, Config{Share: ShareSkills}, &d)
+	var last []byte
+	for v := range uint64(4) {
+		d.keep(t, do(t)(n.Focus(noon, "kitchen")))
+		_, a := n.Observe(noon, text("kitchen", 600, v))
+		d.keep(t, a)
+		a = do(t)(n.Focus(noon, ""))
+		d.keep(t, a)
+		us := updates(a.Send)
+		if len(us) != 1 {
+			t.Fatalf("%d updates announced, want 1", len(us))
+		}
+		body := us[0].Body
+		if v > 0 {
+			d, err := n.Learner().Export("kitchen")
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone, err := d.Pack(base.Pocket().Config, learning.Packing{Plain: true}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near, free, far := patch.Size(body, last), patch.Size(alone, last), patch.Size(body, nil)
+			t.Logf("version %d: %d bytes, %d to those who have the one before; %d if it did not keep to that", v+1, far, near, free)
+			if near > far*3/4 || near > free*95/100 {
+				t.Errorf("version %d: %d bytes, %d to those who have the one before; %d if it did not keep to that", v+1, far, near, free)
+			}
+		}
+		last = body
+		if v == 1 {
+			n = start(t, 0, Config{Share: ShareSkills}, &d)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/yanmesh/yan/cmd/internal/dataset"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/mesh/patch"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/sense"
 )
@@ -35,7 +36,8 @@ func squeezeCommand() *cobra.Command {
 		Short: "In how few bytes a skill travels, and what of its gain arrives",
 		Long: `squeeze teaches a device a skill and, after every so many bytes, sends it to another device, in many formats side by side:
 with fewer bits a weight, and from the second version on as the difference from what the other has, of all weights or of those
-that changed most. What was left out goes into the next version.
+that changed most. What was left out goes into the next version. Patches are bodies that are whole, of which the mesh sends the
+bytes that differ from the version before; with a slack a weight keeps its code until it is so many steps from it.
 
 Gain is bits a byte that the other device saves on text of the skill that nobody learnt from; kept is its share of what it saves
 with the skill as its owner has it, at the last version and half way there. Forgetting is what the
@@ -65,6 +67,8 @@ type format struct {
 	how    learning.Packing
 	whole  bool // every version, not the first alone
 	tensor bool // as the tensor file that was sent before there were packed ones
+	patch  bool // plain, and the mesh sends what differs from the version before
+	near   bool // and little differs, since weights that moved little keep their codes
 }
 
 // formats begin with what all others are compared with.
@@ -77,6 +81,13 @@ func formats() []format {
 		{Bits: 8, Share: 0.1}, {Bits: 4, Share: 0.5}, {Bits: 4, Share: 0.25}, {Bits: 4, Share: 0.1}, {Bits: 3, Share: 0.25}, {Bits: 3, Share: 0.1}, {Bits: 2, Share: 0.1},
 	} {
 		list = append(list, format{name: fmt.Sprintf("%s, changes, top %g %%", widths[how.Bits], 100*how.Share), how: how})
+	}
+	list = append(list, format{name: "int5, patches", how: learning.Packing{Bits: 5}, patch: true})
+	for _, how := range []learning.Packing{
+		{Bits: 6, Slack: 1}, {Bits: 5, Slack: 0.5}, {Bits: 5, Slack: 0.75}, {Bits: 5, Slack: 1}, {Bits: 5, Slack: 1.5}, {Bits: 5, Slack: 2},
+		{Bits: 4, Slack: 0.5}, {Bits: 4, Slack: 0.75},
+	} {
+		list = append(list, format{name: fmt.Sprintf("%s, patches, slack %g", widths[how.Bits], how.Slack), how: how, patch: true, near: true})
 	}
 	return list
 }
@@ -198,6 +209,7 @@ type sender struct {
 type receiver struct {
 	format
 	mirror       *learning.Delta // what it has
+	former       []byte          // the same, as it was packed
 	bytes, plain []float64       // of each version, and without an entropy code
 	gain, owner  []float64       // bits a byte, at the versions that are measured
 	before       float64         // bits a byte on the held-out text, of the base alone
@@ -337,6 +349,9 @@ func (r *receiver) send(d *learning.Delta, base *model.Model) (*learning.Delta, 
 		r.bytes, r.plain = append(r.bytes, float64(len(b))), append(r.plain, float64(len(b)))
 		return learning.DecodeDelta(b, c, base.Fingerprint())
 	}
+	if r.patch {
+		return r.sendPatch(d, base)
+	}
 	how := r.how
 	how.Plain = true
 	plain, err1 := d.Pack(c, how, since)
@@ -358,4 +373,20 @@ func (r *receiver) send(d *learning.Delta, base *model.Model) (*learning.Delta, 
 		r.mirror, err = open()
 	}
 	return got, err
+}
+
+// sendPatch is one exchange of what differs, as the mesh sends it.
+func (r *receiver) sendPatch(d *learning.Delta, base *model.Model) (*learning.Delta, error) {
+	how := r.how
+	how.Plain = true
+	if r.near {
+		how.Former = r.former
+	}
+	b, err := d.Pack(base.Config, how, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.bytes, r.plain = append(r.bytes, float64(patch.Size(b, r.former))), append(r.plain, float64(len(b)))
+	r.former = b
+	return learning.DecodeDelta(b, base.Config, base.Fingerprint())
 }

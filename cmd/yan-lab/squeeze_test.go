@@ -39,6 +39,13 @@ func TestSqueezeCommand(t *testing.T) {
 		}
 		last = row.Later
 	}
+	alone, near := rows["int5, patches"], rows["int5, patches, slack 0.5"]
+	if whole := rows["int5"]; alone.Later >= whole.Later || near.Later >= alone.Later || near.First > whole.First*1.2 {
+		t.Errorf("patches of %v bytes, of versions that keep to the one before %v, of whole ones %v", alone.Later, near.Later, whole.Later)
+	}
+	if near.Kept.Mean < 0.95 {
+		t.Errorf("what nodes send: %+v", near)
+	}
 	for _, args := range [][]string{{"--seeds", "0"}, {"--every", "0"}, {"--learn", "100"}, {"--held", "1"}} {
 		if status, _, errs := yanLab(t, append([]string{"squeeze"}, args...)...); status != 2 || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%v: status %d: %s", args, status, errs)

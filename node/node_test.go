@@ -443,7 +443,7 @@ func TestVersionsDifferLittle(t *testing.T) {
 			}
 			near, free, far := patch.Size(body, last), patch.Size(alone, last), patch.Size(body, nil)
 			t.Logf("version %d: %d bytes, %d to those who have the one before; %d if it did not keep to that", v+1, far, near, free)
-			if near > far*3/4 || near > free*95/100 {
+			if near > far*3/4 || near > free*98/100 {
 				t.Errorf("version %d: %d bytes, %d to those who have the one before; %d if it did not keep to that", v+1, far, near, free)
 			}
 		}

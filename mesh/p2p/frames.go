@@ -47,13 +47,29 @@ func readLength(r *bufio.Reader, most int) (int, error) {
 	return 0, errFrame
 }
 
-// readBytes reads n bytes and claims memory for them only as they come: a peer
+// firstBytes is how much memory a frame gets before any of it has come.
+const firstBytes = 4 << 10
+
+// readBytes reads n bytes and takes memory for them only as they come: a peer
 // that promises four megabytes has to send them first.
 func readBytes(r io.Reader, n int) ([]byte, error) {
-	b := make([]byte, 0, min(n, chunk))
+	return readClaimed(r, n, func(int) error { return nil })
+}
+
+// readClaimed is readBytes, and claims memory before it takes it.
+func readClaimed(r io.Reader, n int, claim func(int) error) ([]byte, error) {
+	size := min(n, firstBytes)
+	if err := claim(size); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, size)
 	for len(b) < n {
 		if len(b) == cap(b) {
-			b = append(make([]byte, 0, min(n, 2*cap(b))), b...)
+			size := min(n, 2*cap(b))
+			if err := claim(size - cap(b)); err != nil {
+				return nil, err
+			}
+			b = append(make([]byte, 0, size), b...)
 		}
 		got, err := io.ReadFull(r, b[len(b):cap(b)])
 		b = b[:len(b)+got]
@@ -71,11 +87,16 @@ func readBytes(r io.Reader, n int) ([]byte, error) {
 // slow peer may take its time and a silent one may not.
 type steady struct {
 	network.Stream
-	wait time.Duration // how long the next read may take
+	wait  time.Duration // how long the next read may take
+	until time.Time     // when all reads have to be over; zero for never
 }
 
 func (s *steady) Read(b []byte) (int, error) {
-	if err := s.SetReadDeadline(time.Now().Add(s.wait)); err != nil {
+	late := time.Now().Add(s.wait)
+	if !s.until.IsZero() && s.until.Before(late) {
+		late = s.until
+	}
+	if err := s.SetReadDeadline(late); err != nil {
 		return 0, err
 	}
 	return s.Stream.Read(b)

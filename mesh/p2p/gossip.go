@@ -62,6 +62,7 @@ func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *ga
 		pubsub.WithValidateQueueSize(128),
 		pubsub.WithSeenMessagesTTL(10*time.Minute),
 		pubsub.WithBlacklist(s),
+		pubsub.WithRawTracer(rumours{s.fault}),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
 			pubsub.NewAllowlistSubscriptionFilter(p.topicSay, p.topicNews), 16)),
 	)

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/gologshim"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -174,17 +175,10 @@ func listeningUDP(h host.Host) (ma.Multiaddr, string, error) {
 }
 
 // newLimits are libp2p's default limits, scaled to this machine, with three
-// differences: a peer has no use for many streams of ours at once, a household
-// of devices may come from one address, and nothing is measured.
+// differences: each protocol of ours has its own, a household of devices may
+// come from one address, and nothing is measured.
 func newLimits(p protocols) (network.ResourceManager, error) {
-	scaling := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&scaling)
-	for _, id := range p.streams() {
-		scaling.AddProtocolPeerLimit(id, rcmgr.BaseLimit{
-			StreamsInbound: 8, StreamsOutbound: 16, Streams: 24, Memory: 16 << 20,
-		}, rcmgr.BaseLimitIncrease{})
-	}
-	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.AutoScale()),
+	m, err := rcmgr.NewResourceManager(newLimiter(p),
 		rcmgr.WithMetricsDisabled(),
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 2 * household}},
@@ -204,6 +198,48 @@ func newLimits(p protocols) (network.ResourceManager, error) {
 		return nil, fmt.Errorf("p2p: limits: %w", err)
 	}
 	return m, nil
+}
+
+// A share is what one protocol may have: streams that others open, of one peer and of all together, and memory for
+// what was read in part.
+type share struct {
+	peer, all             int
+	peerMemory, allMemory int64
+}
+
+// shares are the limits of each protocol. Who speaks keeps one stream open, and for a moment two when it begins again;
+// a peer fetches four bodies at once, and asks others meanwhile. What is said travels in frames, of which the longest
+// must fit; they are copied once more when they are decoded. The other protocols claim nothing: what they read is
+// bounded by the number of streams.
+func (p protocols) shares() map[libp2pprotocol.ID]share {
+	const talkers = 4 * 2 * household
+	talk := share{peer: 4, all: talkers, peerMemory: 1 << 20, allMemory: 8 << 20}
+	say := share{peer: 4, all: talkers, peerMemory: 6 << 20, allMemory: 12 << 20}
+	fetch := share{peer: 8, all: 128, peerMemory: 1 << 20, allMemory: 8 << 20}
+	shares := map[libp2pprotocol.ID]share{
+		p.say: say, p.packet: talk, p.gossip: talk, p.admit: {peer: 4, all: 256, peerMemory: 1 << 20, allMemory: 8 << 20},
+		p.pull: {peer: 4, all: 64, peerMemory: 1 << 20, allMemory: 8 << 20},
+	}
+	for _, id := range p.streams() {
+		if _, has := shares[id]; !has {
+			shares[id] = fetch
+		}
+	}
+	return shares
+}
+
+func newLimiter(p protocols) rcmgr.Limiter {
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	for id, s := range p.shares() {
+		scaling.AddProtocolPeerLimit(id, rcmgr.BaseLimit{
+			StreamsInbound: s.peer, StreamsOutbound: 16, Streams: s.peer + 16, Memory: s.peerMemory,
+		}, rcmgr.BaseLimitIncrease{})
+		scaling.AddProtocolLimit(id, rcmgr.BaseLimit{
+			StreamsInbound: s.all, StreamsOutbound: 4 * maxMembers, Streams: s.all + 4*maxMembers, Memory: s.allMemory,
+		}, rcmgr.BaseLimitIncrease{})
+	}
+	return rcmgr.NewFixedLimiter(scaling.AutoScale())
 }
 
 // household is how many devices may share one address.

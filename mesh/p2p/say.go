@@ -59,7 +59,7 @@ func hear(ctx context.Context, s network.Stream, fault func(peer.ID, error), hea
 	r := bufio.NewReader(in)
 	pace := pace{rate: sayRate, burst: sayBurst}
 	for {
-		in.wait = sayIdle
+		in.wait, in.until = sayIdle, time.Time{}
 		n, err := readLength(r, protocol.MaxFrame)
 		if errors.Is(err, errFrame) {
 			fault(from, err)
@@ -67,8 +67,10 @@ func hear(ctx context.Context, s network.Stream, fault func(peer.ID, error), hea
 		if err != nil {
 			return
 		}
-		in.wait = stall
-		msg, err := readMessage(r, n)
+		in.wait, in.until = stall, time.Now().Add(stall+time.Duration(n)*time.Second/slowest)
+		l := &loan{ctx: ctx, scope: s.Scope()}
+		msg, err := readMessage(r, n, l.take)
+		l.end()
 		switch {
 		case errors.Is(err, protocol.ErrUnknown):
 		case errors.Is(err, errStream):
@@ -88,8 +90,8 @@ func hear(ctx context.Context, s network.Stream, fault func(peer.ID, error), hea
 // errStream marks what went wrong with the stream and not with what it said.
 var errStream = errors.New("p2p: stream")
 
-func readMessage(r io.Reader, n int) (protocol.Message, error) {
-	frame, err := readBytes(r, n)
+func readMessage(r io.Reader, n int, claim func(int) error) (protocol.Message, error) {
+	frame, err := readClaimed(r, n, claim)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errStream, err)
 	}
@@ -101,4 +103,42 @@ func readMessage(r io.Reader, n int) (protocol.Message, error) {
 		return u, u.Verify()
 	}
 	return msg, nil
+}
+
+// A loan is the memory that half-read messages of one stream take. Those of all peers together have a limit, and so
+// have those of each (see newLimits): where there is no more, the stream is not read on for a while.
+type loan struct {
+	ctx   context.Context
+	scope network.ResourceScope
+	bytes int
+}
+
+// unclaimed is how much every stream may take.
+const unclaimed = 16 << 10
+
+func (l *loan) take(n int) error {
+	if l.bytes += n; l.bytes <= unclaimed {
+		return nil
+	}
+	if l.bytes-n <= unclaimed {
+		n = l.bytes
+	}
+	for range stall / time.Second {
+		if l.scope.ReserveMemory(n, network.ReservationPriorityAlways) == nil {
+			return nil
+		}
+		if !sleep(l.ctx, time.Second) {
+			break
+		}
+	}
+	l.bytes -= n
+	return errFull
+}
+
+// end gives back what was taken.
+func (l *loan) end() {
+	if l.bytes > unclaimed {
+		l.scope.ReleaseMemory(l.bytes)
+	}
+	l.bytes = 0
 }

@@ -65,6 +65,7 @@ type Node struct {
 	exchange  *exchange.Machine
 	published map[string]uint64 // Events of each of our skills when it was announced last
 	talk      []byte            // the conversation's state found in the journal
+	merged    []*merging        // what we merged in our turn, until it is tried here
 
 	terms   map[string]Terms        // the owner's word on our skills, by name
 	spent   map[string]privacy.Cost // what each name has told, for ever: forgetting a skill takes back nothing
@@ -94,9 +95,10 @@ func (a *Actions) Add(b Actions) {
 	}
 }
 
-// A Fold tells what became of a peer's skill.
+// A Fold tells what became of a peer's skill, or of many peers' versions of one, merged.
 type Fold struct {
-	ID      protocol.UpdateID
+	ID      protocol.UpdateID // zero if it was merged
+	Merged  int               // of so many versions; 0 if it is one peer's
 	Skill   string
 	Verdict protocol.Verdict
 	Gain    float64 // nats an event, on the owner's recent events
@@ -105,6 +107,9 @@ type Fold struct {
 
 func (f Fold) String() string {
 	from := f.ID.Author.Short()
+	if f.Merged > 0 {
+		from = fmt.Sprintf("%d peers, merged", f.Merged)
+	}
 	switch f.Verdict {
 	case protocol.Folded:
 		return fmt.Sprintf("took in skill %s from %s (gain on own recent events %+.4f nats an event)", f.Skill, from, f.Gain)
@@ -141,6 +146,7 @@ func New(cfg Config, base *model.Model) (*Node, error) {
 	n.self = protocol.NewPeerID(cfg.Key.Public().(ed25519.PublicKey))
 	x := cfg.Exchange
 	x.Self, x.Model, x.Agent, x.Log = n.self, protocol.Digest(l.Fingerprint()), cfg.Agent, cfg.Log
+	x.Rule = mergeRule
 	x.Rand = rand.New(rand.NewPCG(cfg.Seed, 42))
 	x.Quiet = cfg.Share != ShareAll // what a peer's skill is worth here is measured on what the owner keeps to himself
 	n.exchange = exchange.New(x)
@@ -311,19 +317,19 @@ func micro(nats float64) int64 {
 	return int64(math.RoundToEven(min(max(nats, -maxGain), maxGain) * 1e6))
 }
 
-// converse does what the conversation wants: it tries the skills that came, tells the conversation what
-// they proved to be worth, and writes down where the conversation stands if anything was decided.
+// converse does what the conversation wants: it tries the skills that came, merges what is to be merged, tells the conversation
+// what came of it, and writes down where the conversation stands if anything was decided.
 func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 	decided := false
 	for {
 		a.Send = append(a.Send, x.Send...)
 		decided = decided || len(x.Drop) > 0
 		a.Wake = x.Wake
-		if len(x.Fold) == 0 {
+		if len(x.Fold)+len(x.Merge) == 0 && x.Turn == nil {
 			break
 		}
 		var next exchange.Actions
-		for _, u := range x.Fold {
+		for _, u := range x.Fold { // first, for a merge may take their place
 			f := n.fold(u.ID.Author, u.Body)
 			f.ID = u.ID
 			if f.Skill == "" {
@@ -333,8 +339,16 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 			n.cfg.Log.Info("fold", "update", u.ID, "peer", u.ID.Author, "skill", u.Skill, "verdict", f.Verdict, "gain", f.Gain, "reason", f.Reason)
 			a.Bodies = append(a.Bodies, u.Body)
 			a.Records = append(a.Records, record(recFold, []byte(u.ID.Author), u.Digest[:]))
-			j := n.exchange.Judge(now, u.ID, f.Verdict, micro(f.Gain))
-			next.Send, next.Fold, next.Drop, next.Wake = append(next.Send, j.Send...), append(next.Fold, j.Fold...), append(next.Drop, j.Drop...), j.Wake
+			next = joinActions(next, n.exchange.Judge(now, u.ID, f.Verdict, micro(f.Gain)))
+		}
+		for _, mg := range x.Merge {
+			next = joinActions(next, n.foldMerged(now, a, mg))
+		}
+		if x.Turn != nil {
+			next = joinActions(next, n.takeTurn(now, x.Turn))
+		}
+		if next.Wake.IsZero() {
+			next.Wake = x.Wake
 		}
 		decided = true
 		x = next
@@ -353,8 +367,15 @@ func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
 	if err != nil {
 		return Fold{Verdict: protocol.Refused, Reason: err.Error()}
 	}
-	gain, err := n.learner.Fold(string(author), d)
-	f = Fold{Skill: d.Name, Verdict: protocol.Folded, Gain: gain}
+	f = n.foldIn(func() (float64, error) { return n.learner.Fold(string(author), d) })
+	f.Skill = d.Name
+	return f
+}
+
+// foldIn says what came of having the learner try something.
+func (n *Node) foldIn(try func() (float64, error)) (f Fold) {
+	gain, err := try()
+	f = Fold{Verdict: protocol.Folded, Gain: gain}
 	switch {
 	case errors.Is(err, learning.ErrHarm):
 		f.Verdict = protocol.Harmful

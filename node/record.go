@@ -21,6 +21,7 @@ const (
 	recFlush  = 'F' // an utterance ended
 	recFocus  = 'N' // the owner named what follows; empty for nothing
 	recFold   = 'K' // a peer's skill was tried: author, digest of its body
+	recMerge  = 'A' // many versions of a skill were merged and tried: name, JSON of what they are
 	recForget = 'D' // a skill was forgotten: author, name
 	recShare  = 'S' // the owner's word on sharing before there were terms: 0 or 1, name
 	recSettle = 'G' // gates were solved ahead of their time
@@ -66,7 +67,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	if len(rec) == 0 {
 		return errRecord
 	}
-	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recTalk: 1}
+	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recMerge: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recTalk: 1}
 	k, known := count[rec[0]]
 	if !known {
 		return fmt.Errorf("%w: kind %q", errRecord, rec[0])
@@ -116,6 +117,8 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 			return fmt.Errorf("node: replay: the body of a skill from %s: %w", ps[0], err)
 		}
 		n.fold(protocol.PeerID(ps[0]), b)
+	case recMerge:
+		return n.replayMerge(string(ps[0]), ps[1], body)
 	case recTalk:
 		n.talk = append(n.talk[:0], ps[0]...)
 	}

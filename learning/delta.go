@@ -24,10 +24,20 @@ type Delta struct {
 	bank    *model.Bank
 	samples []float32
 	digest  [32]byte // of the bytes that it was unpacked from
+
+	// Of what was merged:
+	members []int    // who is in this camp, by their places among those who count
+	more    []*Delta // the other camps
 }
 
 // Sections is how many sections the delta consists of.
-func (d *Delta) Sections() int { return (&Skill{bank: d.bank}).Sections() }
+func (d *Delta) Sections() int {
+	n := (&Skill{bank: d.bank}).Sections()
+	for _, x := range d.more {
+		n += x.Sections()
+	}
+	return n
+}
 
 type deltaHeader struct {
 	Name     string  `json:"name"`
@@ -51,6 +61,9 @@ var ErrDelta = errors.New("learning: not a usable skill")
 
 // Encode returns the delta as a tensor file, which devices read that know of nothing else.
 func (d *Delta) Encode(c model.Config) ([]byte, error) {
+	if len(d.more) > 0 {
+		return nil, fmt.Errorf("learning: skill %s: a tensor file holds one bank, and it has %d", d.Name, 1+len(d.more))
+	}
 	dim := c.ContextSize()
 	head, err := json.Marshal(d.header())
 	if err != nil {
@@ -85,7 +98,7 @@ func DecodeDelta(b []byte, c model.Config, base [32]byte) (*Delta, error) {
 	if len(b) > maxDelta {
 		return bad("%d bytes, more than %d", len(b), maxDelta)
 	}
-	if bytes.HasPrefix(b, []byte(packedMagic)) {
+	if bytes.HasPrefix(b, []byte(packedMagic)) || bytes.HasPrefix(b, []byte(campsMagic)) {
 		return Unpack(b, c, base, nil)
 	}
 	f, err := model.ReadTensors(b)
@@ -202,9 +215,6 @@ func (l *Learner) Fingerprint() [32]byte {
 // ErrHarm is returned by Fold for a skill that made own recent events more surprising; it was undone.
 var ErrHarm = errors.New("learning: the skill does harm here")
 
-// Many is the author of skills that were merged of what many taught.
-const Many = "many"
-
 // Fold takes in a skill that author taught, in the place of an earlier one of the same author and name.
 // Its gate is solved anew from its samples. It is tried on this owner's own recent events: where it makes
 // them more surprising it is undone, the error is ErrHarm and the gain negative. The gain is in nats an
@@ -213,37 +223,37 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	if author == "" {
 		return 0, errors.New("learning: fold: a foreign skill needs an author")
 	}
-	return l.fold(author, d, nil)
-}
-
-// FoldMerged takes in a skill that was merged of what many taught, as Fold does. It is a skill of its own whose author is [Many], in
-// the place of an earlier merged one of its name. inputs are the authors whose versions went in, in the order of
-// [MergeReport]'s Counted, with an empty one in the place of each who has taught more since: what the others taught under that name singly is retired
-// into the merged skill. If it does harm all stays as it was. A skill of our own of that name is not touched.
-func (l *Learner) FoldMerged(d *Delta, inputs []string) (gain float64, err error) {
-	return l.fold(Many, d, inputs)
-}
-
-// fold tries a skill in the place of those of its name that author, or an author whom it covers, taught before.
-func (l *Learner) fold(author string, d *Delta, covers []string) (gain float64, err error) {
-	if d.Base != l.Fingerprint() {
-		return 0, fmt.Errorf("%w: it stands on another base model", ErrDelta)
-	}
-	gate, rep, err := SolveGate(l.cfg.Gate, l.base.Background, d.samples, l.base.Config.ContextSize())
+	s, err := l.foreign(author, d)
 	if err != nil {
 		return 0, err
 	}
+	return l.try([]*Skill{s}, func(o *Skill) bool { return o.Author == author && o.Name == d.Name })
+}
+
+// foreign makes a skill of what somebody else taught.
+func (l *Learner) foreign(author string, d *Delta) (*Skill, error) {
+	if d.Base != l.Fingerprint() {
+		return nil, fmt.Errorf("%w: it stands on another base model", ErrDelta)
+	}
+	gate, rep, err := SolveGate(l.cfg.Gate, l.base.Background, d.samples, l.base.Config.ContextSize())
+	if err != nil {
+		return nil, err
+	}
 	d.bank.Gate = gate
-	s := &Skill{
+	return &Skill{
 		Name: d.Name, Author: author, Events: d.Events, Gain: d.Gain, Report: rep,
 		bank: d.bank, samples: d.samples, solved: d.Events,
-	}
+	}, nil
+}
+
+// try puts new skills in the place of old ones, and all back if own recent events become more surprising.
+func (l *Learner) try(skills []*Skill, old func(*Skill) bool) (gain float64, err error) {
 	before := l.onRecent()
 	was := l.present()
-	silent := !l.opensOnRecent(&gate)
-	l.replace(s, func(o *Skill) bool {
-		return !o.Own() && o.Name == d.Name && (o.Author == author || slices.Contains(covers, o.Author))
-	}, func(o *Skill) { silent = silent && !l.opensOnRecent(&o.bank.Gate) })
+	silent := true
+	for _, s := range append(l.replace(skills, old), skills...) {
+		silent = silent && !l.opensOnRecent(&s.bank.Gate)
+	}
 	if silent { // a bank that is shut changes nothing
 		l.judged, l.judgement = true, before
 		l.retire()
@@ -276,34 +286,39 @@ func (l *Learner) back(p present) {
 	l.rebuild()
 }
 
-// replace puts a skill where the first of those is that it replaces, or at the end. Each of those is told of.
-func (l *Learner) replace(s *Skill, old func(*Skill) bool, gone func(*Skill)) {
-	var next present
-	next.wrote = l.wrote
-	put := false
+// replace puts skills where the first of those is that they replace, or at the end, and returns those that are gone.
+func (l *Learner) replace(skills []*Skill, old func(*Skill) bool) (gone []*Skill) {
+	next := present{wrote: l.wrote}
 	for i, o := range l.skills {
-		open := i < len(l.tape.Open)
-		switch {
-		case !old(o):
+		if !old(o) {
 			next.skills = append(next.skills, o)
-		case !put:
-			next.skills, put = append(next.skills, s), true
-			gone(o)
-		default:
-			open = false
-			gone(o)
-			if i < l.wrote {
-				next.wrote--
+			if i < len(l.tape.Open) {
+				next.open = append(next.open, l.tape.Open[i])
 			}
+			continue
 		}
-		if open {
-			next.open = append(next.open, l.tape.Open[i])
+		if gone = append(gone, o); len(gone) > 1 {
+			next.move(i, l.wrote, -1)
+			continue
+		}
+		next.skills = append(next.skills, skills...)
+		next.move(i, l.wrote, len(skills)-1)
+		if i < len(l.tape.Open) {
+			next.open = append(next.open, make([][]float32, len(skills))...) // no event has met them
 		}
 	}
-	if !put {
-		next.skills = append(next.skills, s)
+	if len(gone) == 0 {
+		next.skills = append(next.skills, skills...)
 	}
 	l.back(next)
+	return gone
+}
+
+// move tells that by more skills stand before the one that was written, if place i is.
+func (p *present) move(i, wrote, by int) {
+	if i < wrote {
+		p.wrote += by
+	}
 }
 
 // onRecent is the mean surprise of own recent events, with every skill behind its gate. Many skills may

@@ -96,6 +96,7 @@ type packedHeader struct {
 	Sent    int    `json:"sent"`            // weights
 	Since   string `json:"since,omitempty"` // digest of the version that it is counted from
 	Plain   bool   `json:"plain,omitempty"` // the parts follow as they are, without frames
+	Of      []int  `json:"of,omitempty"`    // of what was merged: whose versions went in, by their places among those that count
 }
 
 // all is how many weights the bank has.
@@ -132,6 +133,9 @@ func (d *Delta) Digest() [32]byte { return d.digest }
 // Unpack makes of the bytes that Pack returned for it. So what quantisation and choice left out of one version is in the next one's
 // difference: error feedback in the form of EF21 (Richtárik, Sokolov and Fatkhullin 2021, algorithm 2).
 func (d *Delta) Pack(c model.Config, how Packing, since *Delta) ([]byte, error) {
+	if len(d.more) > 0 && since == nil {
+		return d.packCamps(c, how)
+	}
 	how = how.withDefaults(since == nil)
 	if err := how.check(); err != nil {
 		return nil, err
@@ -139,7 +143,7 @@ func (d *Delta) Pack(c model.Config, how Packing, since *Delta) ([]byte, error) 
 	if i := slices.IndexFunc(d.bank.Weights, func(v float32) bool { return !(v >= -maxDeltaWeight && v <= maxDeltaWeight) }); i >= 0 {
 		return nil, fmt.Errorf("learning: skill %s: weight %d is %v", d.Name, i, d.bank.Weights[i])
 	}
-	h := packedHeader{deltaHeader: d.header(), Bits: how.Bits, Samples: len(d.samples) / c.ContextSize(), Plain: how.Plain}
+	h := packedHeader{deltaHeader: d.header(), Bits: how.Bits, Samples: len(d.samples) / c.ContextSize(), Plain: how.Plain, Of: d.members}
 	w, samples := d.bank.Weights, int8s(d.samples)
 	var mask []byte
 	if since != nil {
@@ -217,6 +221,11 @@ func (h *packedHeader) check(c model.Config) error {
 	if !slices.Contains(packedBits, h.Bits) {
 		return fmt.Errorf("%d bits a weight", h.Bits)
 	}
+	for i, m := range h.Of {
+		if m < 0 || m >= maxMerged || i > 0 && m <= h.Of[i-1] {
+			return fmt.Errorf("it was merged of %d", h.Of)
+		}
+	}
 	if s := h.sizes(c); s[0]+s[1]+s[2]+s[3] > maxPacked {
 		return fmt.Errorf("%d bytes inside", s[0]+s[1]+s[2]+s[3])
 	}
@@ -228,6 +237,9 @@ func (h *packedHeader) check(c model.Config) error {
 func Unpack(b []byte, c model.Config, base [32]byte, since func(digest [32]byte) *Delta) (*Delta, error) {
 	bad := func(format string, a ...any) (*Delta, error) {
 		return nil, fmt.Errorf("%w: %s", ErrDelta, fmt.Sprintf(format, a...))
+	}
+	if bytes.HasPrefix(b, []byte(campsMagic)) {
+		return unpackCamps(b, c, base)
 	}
 	h, rest, err := readPackedHeader(b)
 	if err != nil {
@@ -249,7 +261,7 @@ func Unpack(b []byte, c model.Config, base [32]byte, since func(digest [32]byte)
 	if err != nil {
 		return bad("%v", err)
 	}
-	d := &Delta{Name: h.Name, Base: base, Events: h.Events, Gain: h.Gain, digest: sha256.Sum256(b)}
+	d := &Delta{Name: h.Name, Base: base, Events: h.Events, Gain: h.Gain, digest: sha256.Sum256(b), members: h.Of}
 	if d.bank, err = model.NewBank(c, h.Name, h.Sections, h.Neurons); err != nil {
 		return bad("%v", err)
 	}

@@ -411,6 +411,8 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(pack(f, moved(d, 0.01, 1), Packing{Bits: bits, Plain: bits == 4}, first))
 	}
 	f.Add([]byte(packedMagic + "\x02{}"))
+	f.Add(pack(f, twoCamps(f), Packing{}, nil))
+	f.Add([]byte(campsMagic + "\x02\x05" + packedMagic + "\x02"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := Unpack(b, m.Config, printOnce(), func([32]byte) *Delta { return first })
 		if err != nil {
@@ -423,7 +425,7 @@ func FuzzUnpack(f *testing.F) {
 			t.Errorf("%d bytes became %d weights, or what is no number", len(b), len(d.bank.Weights))
 		}
 		again := unpack(t, pack(t, d, Packing{Bits: 32}, nil), nil)
-		if !slices.Equal(again.bank.Weights, d.bank.Weights) || !slices.Equal(again.samples, d.samples) {
+		if !slices.Equal(again.bank.Weights, d.bank.Weights) || !slices.Equal(again.samples, d.samples) || again.Sum() != d.Sum() {
 			t.Error("packed and unpacked again it is something else")
 		}
 	})

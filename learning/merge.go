@@ -6,11 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 
-	"github.com/yanmesh/yan/learning/robust"
 	"github.com/yanmesh/yan/model"
 )
 
@@ -24,7 +22,8 @@ type Contribution struct {
 
 // A Merging says how versions of a skill are merged. The zero value is what devices do.
 type Merging struct {
-	Plain bool // believe everybody alike: the weighted mean, for experiments that show why not
+	Plain bool // believe everybody: the weighted mean of all, for experiments that show why not
+	Whole bool // one bank whatever the authors disagree about, for such experiments too
 }
 
 // A MergeReport says what a merge came to.
@@ -32,6 +31,8 @@ type MergeReport struct {
 	Counted []Contribution // what went in, by author
 	Left    []Contribution // what did not: earlier versions, and what does not fit the others, by author
 	Weights []float64      // of Counted, sum to 1
+	Camp    []int          // which camp each of Counted is of; camp 0 weighs most
+	Forks   int            // sections that are there twice, since a camp disagrees about them
 }
 
 // Merge combines what several authors made of one skill into one skill, by the zero [Merging].
@@ -54,24 +55,74 @@ const (
 // Merge combines what several authors made of one skill into one skill. It is a pure function of the set: neither the order in which
 // contributions come, nor that some come twice, nor the machine changes a bit of the result.
 //
-// All skills of one name begin at the same weights (see seed), so what an author learnt is the change from there. The changes of a section are
-// averaged by a rule that liars, up to a third of the weight, move little ([robust.Centre]); an author in whom the
-// section never fired has no say in it. An author weighs the square root of the events he learnt from, up to a bound that
+// All skills of one name begin at the same weights (see seed), so what an author learnt is the change from there. Authors whose changes
+// have something in common make a camp, and a camp's changes are averaged, section by section, by a rule that liars up to a third
+// of the weight move little ([robust.Centre]). Camps with nothing in common stay apart, each with a bank and a gate of its own:
+// an average of them knows neither. An author weighs the square root of the events he learnt from, up to a bound that
 // the set gives, and less the longer ago that was (learning.md 6.7).
 //
-// What does not stand on this base, or has another name or shape than most, is left out.
+// What does not stand on this base, or has another name or shape than most, is left out, and so are all camps but the maxCamps that weigh most.
 func (m Merging) Merge(c model.Config, base [32]byte, set []Contribution) (*Delta, MergeReport, error) {
 	in, rep := gather(c, base, set)
 	if len(in) == 0 {
 		return nil, rep, ErrMerge
 	}
 	weights := evidence(in)
-	for i, x := range in {
-		rep.Counted = append(rep.Counted, x.Contribution)
-		rep.Weights = append(rep.Weights, weights[i])
+	camps := [][]int{everyone(len(in))}
+	if !m.Plain && !m.Whole {
+		camps = parties(in, weights)
 	}
-	d, err := m.combine(c, in, weights)
-	return d, rep, err
+	in, weights, camps = m.drop(in, weights, camps, &rep)
+	rep.Camp = make([]int, len(in))
+	var whole *Delta
+	for k, members := range camps {
+		d, forks, err := m.combine(c, in, weights, members)
+		if err != nil {
+			return nil, rep, err
+		}
+		rep.Forks += forks
+		if whole == nil {
+			whole = d
+		} else {
+			whole.more = append(whole.more, d)
+		}
+		for _, i := range members {
+			rep.Camp[i] = k
+		}
+	}
+	return whole, rep, nil
+}
+
+// drop leaves out who is in no camp, and tells of those who count.
+func (m Merging) drop(in []input, weights []float64, camps [][]int, rep *MergeReport) ([]input, []float64, [][]int) {
+	at := make([]int, len(in)) // the new place of each, one more than it is
+	for _, members := range camps {
+		for _, i := range members {
+			at[i] = 1
+		}
+	}
+	var kept []input
+	var sum float64
+	for i, x := range in {
+		if at[i] == 0 {
+			rep.Left = append(rep.Left, x.Contribution)
+			continue
+		}
+		kept = append(kept, x)
+		at[i] = len(kept)
+		sum += weights[i]
+		rep.Counted, rep.Weights = append(rep.Counted, x.Contribution), append(rep.Weights, weights[i])
+	}
+	slices.SortStableFunc(rep.Left, func(a, b Contribution) int { return cmp.Compare(a.Author, b.Author) })
+	for i := range rep.Weights {
+		rep.Weights[i] /= sum
+	}
+	for _, members := range camps {
+		for k, i := range members {
+			members[k] = at[i] - 1
+		}
+	}
+	return kept, rep.Weights, camps
 }
 
 // An input is a contribution that was looked at.
@@ -114,14 +165,25 @@ func gather(c model.Config, base [32]byte, set []Contribution) (in []input, rep 
 	in, left := alike(in)
 	in, more := few(in)
 	rep.Left = append(append(rep.Left, left...), more...)
-	slices.SortStableFunc(rep.Left, func(a, b Contribution) int { return cmp.Compare(a.Author, b.Author) })
 	return in, rep
 }
 
 // fits reports whether a delta is one of this base, and sound.
 func (d *Delta) fits(c model.Config, base [32]byte) bool {
 	return d.Base == base && d.bank != nil && len(d.bank.Weights) == c.BankSize(d.bank.Sections, d.bank.Neurons) &&
-		len(d.samples) >= c.ContextSize() && len(d.samples)%c.ContextSize() == 0 && checkWeights(d.bank.Weights) == nil
+		len(d.samples) >= c.ContextSize() && len(d.samples)%c.ContextSize() == 0 && checkWeights(d.bank.Weights) == nil && d.learnt(c)
+}
+
+// learnt reports whether any section has ever fired.
+func (d *Delta) learnt(c model.Config) bool {
+	for layer, l := range d.bank.Layers {
+		for s := range d.bank.Sections {
+			if l.Sections != nil && section(d.bank, c, layer, s).fired() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // alike keeps those of the shape that most authors have; of two shapes that as many have, the first by name and size.
@@ -204,93 +266,6 @@ func middle(v []float64) float64 {
 	return v[(len(v)-1)/2]
 }
 
-// combine merges inputs of one shape.
-func (m Merging) combine(c model.Config, in []input, weights []float64) (*Delta, error) {
-	first := in[0].Delta
-	d := &Delta{Name: first.Name, Base: first.Base, samples: mergeSamples(c, in)}
-	sections := 0
-	var events, gains []float64
-	for _, x := range in {
-		sections = max(sections, x.Delta.bank.Sections)
-		events, gains = append(events, float64(x.Delta.Events)), append(gains, x.Delta.Gain)
-	}
-	d.Events, d.Gain = uint64(together(events)), middle(gains)
-	var err error
-	if d.bank, err = model.NewBank(c, d.Name, sections, first.bank.Neurons); err != nil {
-		return nil, fmt.Errorf("learning: merge: %w", err)
-	}
-	seed(d.bank, c, d.Base)
-	for layer := range d.bank.Layers {
-		if d.bank.Layers[layer].Sections == nil {
-			continue
-		}
-		for s := range sections {
-			m.section(section(d.bank, c, layer, s), c, in, weights, layer, s)
-		}
-	}
-	return d, nil
-}
-
-// A part is what a bank has of one section.
-type part struct {
-	keys    []float32 // (D)
-	weights []float32 // (3m, D)
-}
-
-func section(b *model.Bank, c model.Config, layer, s int) part {
-	l, size := b.Layers[layer], 3*b.Neurons*c.Width
-	return part{l.Keys[s*c.Width : (s+1)*c.Width], l.Sections[s*size : (s+1)*size]}
-}
-
-// fired reports whether a section has ever learnt: its W2 begin at zero.
-func (p part) fired() bool {
-	return slices.ContainsFunc(p.weights[len(p.weights)/3*2:], func(v float32) bool { return v != 0 })
-}
-
-// change is how a section differs from what it began with.
-func (p part) change(from part) []float32 {
-	v := make([]float32, 0, len(p.keys)+len(p.weights))
-	for i, x := range p.keys {
-		v = append(v, x-from.keys[i])
-	}
-	for i, x := range p.weights {
-		v = append(v, x-from.weights[i])
-	}
-	return v
-}
-
-// add takes a change in.
-func (p part) add(change []float32) {
-	for i := range p.keys {
-		p.keys[i] += change[i]
-	}
-	for i := range p.weights {
-		p.weights[i] += change[len(p.keys)+i]
-	}
-}
-
-// section moves one section, which is what all began with, by what they made of it.
-func (m Merging) section(to part, c model.Config, in []input, weights []float64, layer, s int) {
-	var changes [][]float32
-	var w []float64
-	for i, x := range in {
-		if s >= x.Delta.bank.Sections {
-			continue
-		}
-		if p := section(x.Delta.bank, c, layer, s); p.fired() {
-			changes, w = append(changes, p.change(to)), append(w, weights[i])
-		}
-	}
-	if len(changes) == 0 {
-		return
-	}
-	if m.Plain {
-		to.add(robust.Mean(changes, w))
-		return
-	}
-	to.add(robust.Centre(changes, w))
-}
-
 // mergeSamples takes of each author's samples as many as of any other's, spread over what he has.
 func mergeSamples(c model.Config, in []input) (samples []float32) {
 	dim := c.ContextSize()
@@ -320,6 +295,13 @@ func (d *Delta) Sum() [32]byte {
 		b = appendFloats(b, d.bank.Weights)
 	}
 	h.Write(appendFloats(b, d.samples))
+	for _, m := range d.members {
+		h.Write(binary.AppendUvarint(nil, uint64(m)))
+	}
+	for _, x := range d.more {
+		sum := x.Sum()
+		h.Write(sum[:])
+	}
 	return [32]byte(h.Sum(nil))
 }
 

@@ -2,6 +2,7 @@ package learning
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -86,13 +87,16 @@ func TestMergeIsOfTheSet(t *testing.T) {
 // What is merged of machines that differ is the same to the bit: the sums were written down on another one.
 func TestMergeIsTheSameEverywhere(t *testing.T) {
 	set := invented(9)
-	d, _ := merge(t, Merging{}, set)
+	d, rep := merge(t, Merging{}, set)
+	if d.Camps() != 2 || rep.Forks == 0 {
+		t.Errorf("%d camps and %d forks", d.Camps(), rep.Forks)
+	}
 	if got := fmt.Sprintf("%x", d.Sum()); got != mergedSum {
 		t.Errorf("merged to %s, it was %s", got, mergedSum)
 	}
 }
 
-const mergedSum = "d33581b56cbd99e449e2a8c0ee96d2b3806097a477e97f1f6a4d3ba76ea8f628"
+const mergedSum = "62dd93130eb739b687a839ff959e797ffab362956ade0e96ca6d5cc97ce3ff7d"
 
 // invented are versions that nobody learnt, made without any arithmetic that machines differ in.
 func invented(n int) (set []Contribution) {
@@ -107,8 +111,13 @@ func invented(n int) (set []Contribution) {
 			panic(err)
 		}
 		d := &Delta{Name: "pump", Base: printOnce(), Events: uint64(r.IntN(10000)), Gain: float64(r.IntN(100)) / 64, bank: l.skills[0].bank}
+		camp, part := rand.New(rand.NewPCG(uint64(i%2), 7)), rand.New(rand.NewPCG(uint64(i%4), 5)) // what half of them agree on
 		for k := range d.bank.Weights {
-			d.bank.Weights[k] += float32(r.IntN(1<<12)-1<<11+i*k%97) / (1 << 14)
+			common := camp.IntN(1 << 12)
+			if k > len(d.bank.Weights)*3/4 { // in the last section others agree
+				common = part.IntN(1 << 12)
+			}
+			d.bank.Weights[k] += float32(2*common+r.IntN(1<<12)-3<<11) / (1 << 14)
 		}
 		for range 5 * m.Config.ContextSize() {
 			d.samples = append(d.samples, float32(r.IntN(255)-127)/32)
@@ -227,4 +236,217 @@ func TestFoldMerged(t *testing.T) {
 	if !bytes.Equal(snapshot(t, l), snapshot(t, twin)) {
 		t.Error("after a restart it goes on otherwise")
 	}
+}
+
+// heard is how well a mind that has only these skills predicts texts, in bits a byte.
+func heard(t testing.TB, d *Delta, texts ...[]byte) (sum float64) {
+	t.Helper()
+	l := newLearner(t, Config{})
+	if d != nil {
+		if _, err := l.FoldMerged(d, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range texts {
+		sum += bits(l.Settled(), text) / float64(len(texts))
+	}
+	return sum
+}
+
+// tales are of a language of a few hundred words, of which a short text has a part.
+func tales(seed uint64, size int) []byte {
+	words := rand.New(rand.NewPCG(1, 4))
+	var known []string
+	for range 400 {
+		var w []byte
+		for range 1 + words.IntN(3) {
+			w = append(w, "ptkslmnrvg"[words.IntN(10)], "aeiou"[words.IntN(5)])
+		}
+		known = append(known, string(w))
+	}
+	r := rand.New(rand.NewPCG(seed, 3))
+	var b bytes.Buffer
+	for b.Len() < size {
+		for range 4 + r.IntN(6) {
+			fmt.Fprintf(&b, "%s ", known[int(float64(len(known))*r.Float64()*r.Float64())])
+		}
+		b.WriteString(".\n")
+	}
+	return b.Bytes()[:size]
+}
+
+// Who learnt of one language is better merged than the best of them is alone, and in a bank that is no more than twice as large.
+func TestMergedIsBetterThanTheBest(t *testing.T) {
+	set := versions(t, Config{Rate: 0.001}, 6, 4000, tales)
+	held := tales(99, 8000)
+	best := math.Inf(1)
+	for _, x := range set {
+		best = min(best, heard(t, x.Delta, held))
+	}
+	d, rep := merge(t, Merging{}, set)
+	got := heard(t, d, held)
+	t.Logf("untaught %.3f, the best author %.3f, merged %.3f bits a byte; %d sections of %d", heard(t, nil, held), best, got, d.Sections(), set[0].Delta.Sections())
+	if !(got < best) {
+		t.Errorf("merged %.3f bits a byte, the best author %.3f", got, best)
+	}
+	if d.Camps() != 1 || rep.Camp[5] != 0 || d.Sections() > 2*set[0].Delta.Sections() || d.Sections() != set[0].Delta.Sections()+rep.Forks {
+		t.Errorf("%d camps, %d sections, forks %d", d.Camps(), d.Sections(), rep.Forks)
+	}
+}
+
+// Authors who have nothing in common stay apart: each knows what he knew. The control averages them, and both lose nearly all.
+func TestCampsStayApart(t *testing.T) {
+	cfg := Config{Rate: 0.002}
+	set := append(versions(t, cfg, 2, 4000, readings), versions(t, cfg, 2, 4000, recipes)...)
+	for i := range set {
+		set[i].Author = fmt.Sprint(i)
+	}
+	held := [][]byte{readings(50, 3000), recipes(50, 3000)}
+	var single [2]float64
+	for i, k := range []int{0, 2} {
+		single[i] = heard(t, set[k].Delta, held[i])
+	}
+	d, rep := merge(t, Merging{}, set)
+	whole, _ := merge(t, Merging{Whole: true}, set)
+	if d.Camps() != 2 || rep.Camp[0] != rep.Camp[1] || rep.Camp[2] != rep.Camp[3] {
+		t.Fatalf("the camps are %v", rep.Camp)
+	}
+	for i, text := range held {
+		none, apart, averaged := heard(t, nil, text), heard(t, d, text), heard(t, whole, text)
+		t.Logf("text %d: untaught %.3f, an author %.3f, camps apart %.3f, averaged %.3f bits a byte", i, none, single[i], apart, averaged)
+		if none-apart < 0.95*(none-single[i]) || none-averaged > 0.8*(none-single[i]) {
+			t.Errorf("text %d: untaught %.3f, an author %.3f, camps apart %.3f, averaged %.3f bits a byte", i, none, single[i], apart, averaged)
+		}
+	}
+
+	again := unpack(t, pack(t, d, Packing{Bits: 32}, nil), nil)
+	if again.Sum() != d.Sum() || again.Camps() != 2 || again.Digest() == [32]byte{} {
+		t.Error("packed and unpacked again it is something else")
+	}
+	l := newLearner(t, cfg)
+	for _, x := range set {
+		if _, err := l.Fold(x.Author, x.Delta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.FoldMerged(d, []string{"0", "1", "2", "3"}); err != nil || len(l.Skills()) != 2 {
+		t.Errorf("four authors of one name cost %d banks, %v", len(l.Skills()), err)
+	}
+}
+
+// What does harm in one camp is undone alone, and what the other camp brought stays.
+func TestCampThatHarms(t *testing.T) {
+	cfg := Config{Rate: 0.002, Seed: 9}
+	d := twoCamps(t)
+	bad := d.more[0]
+	l := teach(t, cfg, "cook", recipes(9, 3000))
+	bad.samples = slices.Clone(sampleEvidence(l.Base(), recipes(9, 3000), 8))
+	for i := range bad.bank.Weights {
+		bad.bank.Weights[i] = -30 * bad.bank.Weights[i]
+	}
+	if _, err := l.FoldMerged(bad, nil); !errors.Is(err, ErrHarm) {
+		t.Fatalf("the camp alone does no harm: %v", err)
+	}
+	if _, err := l.Fold("1", unpack(t, pack(t, twoCamps(t).more[0], Packing{}, nil), nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.FoldMerged(d, []string{"0", "1"}); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, s := range l.Skills() {
+		left = append(left, s.Author+"/"+s.Name)
+	}
+	if want := []string{"/cook", "1/pump", "many/pump"}; !slices.Equal(left, want) {
+		t.Errorf("there are %q, want %q", left, want)
+	}
+}
+
+// twoCamps are merged of two authors who have nothing in common.
+func twoCamps(t testing.TB) *Delta {
+	cfg := Config{Rate: 0.002, Sections: 6, Reservoir: 6, Recent: 64}
+	a := travelled(t, teach(t, cfg, "pump", readings(1, 3000)), "pump")
+	b := travelled(t, teach(t, cfg, "pump", recipes(1, 3000)), "pump")
+	d, rep := merge(t, Merging{}, []Contribution{{"0", 1, 0, a}, {"1", 1, 0, b}})
+	if d.Camps() != 2 {
+		t.Fatalf("camps %v", rep.Camp)
+	}
+	return d
+}
+
+func TestCampsRefused(t *testing.T) {
+	d := twoCamps(t)
+	good := pack(t, d, Packing{}, nil)
+	first, second := pack(t, d.more[0], Packing{}, nil), pack(t, d.more[0], Packing{}, nil)
+	join := func(parts ...[]byte) []byte {
+		b := []byte{campsMagic[0], campsMagic[1], campsMagic[2], campsMagic[3], byte(len(parts))}
+		for _, p := range parts {
+			b = append(binary.AppendUvarint(b, uint64(len(p))), p...)
+		}
+		return b
+	}
+	other := *d.more[0]
+	other.Name = "other"
+	since := unpack(t, first, nil)
+	m := base.Pocket()
+	if _, err := DecodeDelta(join(first, second), m.Config, printOnce()); err != nil {
+		t.Fatalf("what the test writes is not read: %v", err)
+	}
+	for i, b := range [][]byte{
+		good[:len(good)-1], append(slices.Clone(good), 0), join(), join(first), join(first, first, first, first, first), join(good, first), join(first, good),
+		join(first, pack(t, &other, Packing{}, nil)), join(first, pack(t, d.more[0], Packing{}, since)), join(first, nil), []byte(campsMagic), good[:9],
+	} {
+		if _, err := DecodeDelta(b, m.Config, printOnce()); !errors.Is(err, ErrDelta) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	for _, of := range [][]int{{-1}, {maxMerged}, {1, 1}, {2, 1}} {
+		x := *d.more[0]
+		x.members = of
+		if _, err := x.Pack(m.Config, Packing{}, nil); err == nil {
+			t.Errorf("packed a delta that was merged of %v", of)
+		}
+	}
+}
+
+// A third of liars moves a merge little; the control shows what they do to a plain mean.
+func TestLiarsMoveLittle(t *testing.T) {
+	set := versions(t, Config{Rate: 0.001}, 9, 3000, tales)
+	held := tales(99, 4000)
+	none := heard(t, nil, held)
+	honest, _ := merge(t, Merging{}, set[3:])
+	clean := none - heard(t, honest, held)
+	c := base.Pocket().Config
+	for name, lie := range map[string]func(r *rand.Rand, first, w float32) float32{
+		"flipped": func(_ *rand.Rand, first, w float32) float32 { return first - 4*(w-first) },
+		"scaled":  func(_ *rand.Rand, first, w float32) float32 { return first + 50*(w-first) },
+		"noise":   func(r *rand.Rand, _, w float32) float32 { return w + float32(r.NormFloat64()) },
+	} {
+		lies := slices.Clone(set)
+		r := rand.New(rand.NewPCG(3, 3))
+		for i := range 3 {
+			x := *set[i].Delta
+			x.bank = x.bank.Clone(c)
+			first := x.bank.Clone(c)
+			seed(first, c, x.Base)
+			for k, w := range x.bank.Weights {
+				x.bank.Weights[k] = min(max(lie(r, first.Weights[k], w), -maxDeltaWeight), maxDeltaWeight)
+			}
+			lies[i].Delta = &x
+		}
+		d, rep := merge(t, Merging{}, lies)
+		plain, _ := merge(t, Merging{Plain: true}, lies)
+		kept, without := (none-heard(t, camp(d, 0), held))/clean, (none-heard(t, plain, held))/clean
+		t.Logf("%s: of what the honest gain %.3f is kept, by a plain mean %.3f; camps %v", name, kept, without, rep.Camp)
+		if kept < 0.9 || without > 0.8 {
+			t.Errorf("%s: of what the honest gain %.3f is kept, by a plain mean %.3f", name, kept, without)
+		}
+	}
+}
+
+// camp is one camp alone.
+func camp(d *Delta, k int) *Delta {
+	x := *append([]*Delta{d}, d.more...)[k]
+	x.more = nil
+	return &x
 }

@@ -294,6 +294,11 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 			m.log.Error("p2p: cannot watch the host", "why", err)
 		}
 	})
+	m.tasks.start(func() {
+		if err := m.members.watchRelayed(seek, m.tasks); err != nil {
+			m.log.Error("p2p: cannot watch the host", "why", err)
+		}
+	})
 	for range joinsAtOnce {
 		m.tasks.start(func() { m.members.joinFound(seek) })
 	}

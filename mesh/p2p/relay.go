@@ -4,14 +4,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	ma "github.com/multiformats/go-multiaddr"
@@ -28,6 +31,10 @@ const (
 	relayTag      = "yan-relay"
 	punchTime     = 5 * time.Second // how long a body waits for a direct connection
 )
+
+// punchAgain is how long after a hole could not be punched it is tried again: soon, since libp2p is not able to in its
+// first seconds, until it has learnt how it is seen from outside; then seldom, since most never can.
+var punchAgain = []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
 
 // reach is what a node asks of relays and does for others as one: how peers behind firewalls and address
 // translation come together. A relay carries what small and few messages need (membership, what is said, heads of
@@ -163,6 +170,72 @@ func direct(h host.Host, id peer.ID) bool {
 // connected reports whether there is any connection to the peer, a relayed one included.
 func connected(h host.Host, id peer.ID) bool {
 	return h.Network().Connectedness(id) == network.Connected || h.Network().Connectedness(id) == network.Limited
+}
+
+// relayedTo looks after a peer that is only relayed, until it is not any more. libp2p tries to punch a hole when a
+// relayed connection begins, and not again; so one of the two, who both do this, begins it anew.
+func (m *members) relayedTo(ctx context.Context, id peer.ID) {
+	for i := 0; ; i++ {
+		select {
+		case <-time.After(punchAgain[min(i, len(punchAgain)-1)]):
+		case <-ctx.Done():
+			return
+		}
+		if !connected(m.host, id) || direct(m.host, id) {
+			return
+		}
+		if m.self > id && len(m.host.Peerstore().Addrs(id)) > 0 {
+			m.dialAnew(ctx, id)
+		}
+	}
+}
+
+func (m *members) dialAnew(ctx context.Context, id peer.ID) {
+	ctx, cancel := context.WithTimeout(ctx, syncTime)
+	defer cancel()
+	for _, c := range m.host.Network().ConnsToPeer(id) {
+		_ = c.Close() // an error means that it was closed
+	}
+	m.dialAfresh(id)
+	if err := m.host.Connect(ctx, peer.AddrInfo{ID: id}); err != nil {
+		m.log.Debug("p2p: cannot reach a peer anew through a relay", "peer", id, "why", plainly(err))
+	}
+}
+
+// watchRelayed starts relayedTo for every peer that is connected through a relay.
+func (m *members) watchRelayed(ctx context.Context, t *tasks) error {
+	sub, err := m.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.BufSize(64))
+	if err != nil {
+		return fmt.Errorf("p2p: host events: %w", err)
+	}
+	defer sub.Close()
+	var mu sync.Mutex // guards which
+	which := make(map[peer.ID]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev, ok := <-sub.Out():
+			if !ok {
+				return nil
+			}
+			now := ev.(event.EvtPeerConnectednessChanged)
+			mu.Lock()
+			begin := now.Connectedness == network.Limited && !which[now.Peer]
+			if begin {
+				which[now.Peer] = true
+			}
+			mu.Unlock()
+			if begin {
+				t.start(func() {
+					m.relayedTo(ctx, now.Peer)
+					mu.Lock()
+					defer mu.Unlock()
+					delete(which, now.Peer)
+				})
+			}
+		}
+	}
 }
 
 // A relayable host is one whose streams may go through relays. libp2p's own default is that none does.

@@ -3,10 +3,14 @@ package p2p
 import (
 	"bytes"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/yanmesh/yan/mesh"
@@ -133,3 +137,54 @@ func TestBodiesStayOffRelays(t *testing.T) {
 		}
 	})
 }
+
+// To be reachable by all members it is enough to name one relay, which is a member itself: what there is to join is
+// learnt there. The relay and the devices are a swarm, and the gate is before relayed connections as before others:
+// a stranger gets no place at the relay, is connected to nobody through it, and is told why in the logs.
+func TestOneRelayIsEnough(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.firewalls(nil, 1, 2, 3)
+		log := new(logged)
+		in := func(i int) SwarmBook { return bookOf(admitted("swarm", i, 1, time.Hour)) }
+		all := []*node{
+			w.node(0, Config{ServeRelay: true, Swarm: in(0), Log: log.logger()}),
+			w.node(1, Config{Relays: []string{addrOfPeer(0)}, Join: []string{}, Swarm: in(1)}),
+			w.node(2, Config{Relays: []string{addrOfPeer(0)}, Join: []string{}, Swarm: in(2)}),
+		}
+		stranger := w.node(3, Config{Relays: []string{addrOfPeer(0)}, Join: []string{circuitOf(0, 1)}, Swarm: bookOf(admitted("other", 3, 1, time.Hour))})
+		for i, a := range all {
+			for k := range all {
+				if k != i {
+					a.expect(mesh.Joined, meshtest.ID(k), time.Minute)
+				}
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if !direct(all[1].host, idOf(t, 2)) {
+			t.Error("no hole was punched between two that know only the relay")
+		}
+		if !atRelay(all[1].host) || !atRelay(all[2].host) {
+			t.Error("a device has no place at the relay")
+		}
+		if parsed := parseMeta(all[1].members.NodeMeta(memberlist.MetaMaxSize)); !slices.ContainsFunc(parsed, relayed) {
+			t.Errorf("the others are told of %v only", parsed)
+		}
+		if lines := all[0].book.lines(); !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "/p2p-circuit/p2p/"+string(meshtest.ID(1))) }) {
+			t.Errorf("the peer book is %q", lines)
+		}
+		if atRelay(stranger.host) {
+			t.Error("a stranger has a place at the relay of a swarm")
+		}
+		for i := range 3 {
+			if connected(stranger.host, idOf(t, i)) {
+				t.Errorf("a stranger is connected to peer %d", i)
+			}
+		}
+		if !log.has("a peer is not let in", string(meshtest.ID(3)), "the admission is of swarm-") {
+			t.Errorf("the log does not say why:\n%s", log)
+		}
+	})
+}
+
+// atRelay reports whether the host tells of an address at a relay.
+func atRelay(h host.Host) bool { return slices.ContainsFunc(h.Addrs(), relayed) }

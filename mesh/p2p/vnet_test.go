@@ -29,6 +29,7 @@ import (
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	quieten(quiet)
+	nodeInNamespace()
 	zeros := make([]byte, 1000) // what patch makes once is to belong to no bubble
 	if _, err := patch.NewReader(bytes.NewReader(patch.Append(nil, zeros, 0, nil)), len(zeros), 0, nil).Next(); err != nil {
 		panic(err)

@@ -30,6 +30,8 @@ import (
 type runFlags struct {
 	*common
 	listen, join []string
+	relays       []string
+	serveRelay   bool
 	lan          bool
 	offline      bool
 	share        string
@@ -48,6 +50,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.listen, "listen", nil, "multiaddrs to listen on (default a free port on all interfaces)")
 	flags.StringSliceVar(&f.join, "join", nil, "multiaddrs, each ending in /p2p/ID, of nodes to join through")
+	flags.StringSliceVar(&f.relays, "relay", nil, "multiaddrs, each ending in /p2p/ID, of nodes to be reached through, for one that is behind a router")
+	flags.BoolVar(&f.serveRelay, "serve-relay", false, "let others be reached through this node, which must have a public address")
 	flags.BoolVar(&f.lan, "lan", false, "look for nodes on the local network too")
 	flags.BoolVar(&f.offline, "offline", false, "meet nobody")
 	flags.StringVar(&f.share, "share", "none", "what others may have: none (but what was shared with skill share), skills or all")
@@ -85,10 +89,10 @@ func (f *runFlags) check() error {
 	if f.log != "text" && f.log != "json" {
 		return ui.Usage("--log %q: write text or json", f.log)
 	}
-	if f.offline && (f.lan || len(f.join)+len(f.listen) > 0) {
-		return ui.Usage("--offline meets nobody: leave out --listen, --join and --lan, or --offline")
+	if f.offline && (f.lan || f.serveRelay || len(f.join)+len(f.listen)+len(f.relays) > 0) {
+		return ui.Usage("--offline meets nobody: leave out --listen, --join, --relay, --serve-relay and --lan, or --offline")
 	}
-	if err := (p2p.Config{Listen: f.listen, Join: f.join}).Check(); err != nil {
+	if err := (p2p.Config{Listen: f.listen, Join: f.join, Relays: f.relays}).Check(); err != nil {
 		return ui.Usage("%w", err)
 	}
 	return nil
@@ -244,7 +248,7 @@ func (s *session) join(ctx context.Context) (err error) {
 		return nil
 	}
 	c := p2p.Config{
-		Key: s.dev.Store.Key(), Listen: s.listen, Join: s.runFlags.join, Book: s.dev.Store.PeerBook(), LAN: s.lan, Log: s.log,
+		Key: s.dev.Store.Key(), Listen: s.listen, Join: s.runFlags.join, Relays: s.relays, ServeRelay: s.serveRelay, Book: s.dev.Store.PeerBook(), LAN: s.lan, Log: s.log,
 	}
 	if b := bookIn(s.dev.Home); b.joined() || b.owned() { // half a swarm is an error, and not none
 		c.Swarm = b

@@ -35,8 +35,8 @@ const (
 	comfort      = 4.5  // sideways metres a second² that it allows itself
 	cruise       = 12.0 // the most it drives
 	braking      = 4.0  // metres a second² that it plans with
-	passingRoom  = 0.8  // between the car and what it passes
-	passingAhead = 22.0 // metres before an obstacle where it begins to move aside
+	passingRoom  = 1.3  // between the car and what it passes
+	passingAhead = 25.0 // metres before an obstacle where it begins to move aside
 )
 
 // Drive decides. It must be driven by Drive or Watch, which tell it where it is.

@@ -88,14 +88,15 @@ func (r *Road) sense(c *Car, along float64) (s Sense) {
 	return s
 }
 
-// ray is how far it is from a place on the road to where one cannot drive, in a direction.
+// ray is how far it is from a place on the road to where one cannot drive, in a direction. Of what stands on the road it
+// feels all that is in the cone between it and the rays beside it, as sonars do: nothing is lost between two rays.
 func (r *Road) ray(from, to Point, things []Obstacle) float64 {
 	most := MaxRange
-	for _, o := range things { // where the ray enters the circle
+	for _, o := range things {
 		c := o.Centre.sub(from)
-		along := c.dot(to)
-		if h := o.Radius*o.Radius - c.dot(c) + along*along; h >= 0 && along > 0 {
-			most = min(most, max(0, along-math.Sqrt(h)))
+		away := c.length()
+		if seen := math.Asin(min(1, o.Radius/away)) + rangeFan/(Ranges-1)/2; away <= o.Radius || math.Acos(max(-1, min(1, c.dot(to)/away))) < seen {
+			most = min(most, max(0, away-o.Radius))
 		}
 	}
 	blocked := func(d float64) bool { return r.field.at(from.add(to.times(d))) > HalfWidth }

@@ -16,6 +16,8 @@ type HeadConfig struct {
 	Features int     // features that the head makes of them. If zero, 2048
 	Seed     uint64  // where the fixed random weights come from
 	Ridge    float64 // how much is added to the diagonal, as a share of its mean. If zero, 0.003
+	Controls bool    // it is shown what to do, numbers from −1 to 1, and not what something is
+	Constant float64 // an input that is always the same, as a share of the length that inputs can have. If zero, 0.05; 0.5 for controls
 }
 
 func (c HeadConfig) withDefaults() HeadConfig {
@@ -24,6 +26,12 @@ func (c HeadConfig) withDefaults() HeadConfig {
 	}
 	if c.Ridge == 0 {
 		c.Ridge = 0.003
+	}
+	if c.Constant == 0 { // only the direction of all inputs counts: with it, a little also of how strong they are, or much
+		c.Constant = 0.05
+		if c.Controls {
+			c.Constant = 0.5
+		}
 	}
 	return c
 }
@@ -34,9 +42,6 @@ const (
 	// headSpread is the standard deviation of a feature before it is rectified, in the same unit: what lies
 	// above three of them is cut off.
 	headSpread = headFull / 3.0
-	// headConstant is an input that is always the same, as a share of the length that inputs can have. Since only
-	// the direction of all inputs counts, it tells weak ones from strong ones.
-	headConstant = 0.05
 	// headRows is how many examples go into one product. Products of two whole numbers of seven bits, this
 	// many of them, add up to less than 2²⁴: a float32 holds each partial sum exactly, so that the order in
 	// which a kernel adds them cannot show.
@@ -48,7 +53,7 @@ const (
 // maxHeadInputs keeps the sums of inputs and random weights, which are +1 and −1, below 2²⁴.
 const maxHeadInputs = 1 << 16
 
-// A Head tells classes apart by sums over what it was shown: how many examples of each class there were, the
+// A Head tells classes apart, or what to do, by sums over what it was shown: how many examples of each class there were, the
 // sum of their features, and the second moments of all features. What it answers is ridge regression
 // on a fixed random expansion, solved from these sums (McDonnell et al. 2023, RanPAC; Zhuang et al. 2022,
 // ACIL). It has no past beyond them:
@@ -69,16 +74,16 @@ type Head struct {
 	panel    []float32 // scratch: (headPanel, width)
 }
 
-// classSum is what a head knows of one class.
+// classSum is what a head knows of one class, or of one control.
 type classSum struct {
 	count int64
-	sum   []int64 // (width)
+	sum   []int64 // (width) of features; for a control, of features times what it should be, in steps of 1/headFull
 }
 
 // NewHead returns a head that was shown nothing.
 func NewHead(cfg HeadConfig) *Head {
 	cfg = cfg.withDefaults()
-	if cfg.Inputs < 1 || cfg.Inputs > maxHeadInputs || cfg.Features < 1 || !(cfg.Ridge > 0) {
+	if cfg.Inputs < 1 || cfg.Inputs > maxHeadInputs || cfg.Features < 1 || !(cfg.Ridge > 0) || !(cfg.Constant > 0 && cfg.Constant <= 100) {
 		panic(fmt.Sprintf("learning: no head has the shape %+v", cfg))
 	}
 	h := &Head{cfg: cfg, classes: map[string]*classSum{}, ws: kernel.NewWorkspace()}
@@ -102,14 +107,46 @@ func (h *Head) width() int { return h.cfg.Features + 1 }
 // what is no number counts as 0.
 func (h *Head) Learn(x []float32, labels []string) { h.count(x, labels, 1) }
 
+// Follow adds examples of what to do: x is (n, Inputs) as in Learn, and u is (n, len(names)), what each control of these
+// names, no two equal, was then, from −1 to 1.
+func (h *Head) Follow(x []float32, names []string, u []float32) { h.follow(x, names, u, 1) }
+
+// Unfollow takes such examples back, as Forget does.
+func (h *Head) Unfollow(x []float32, names []string, u []float32) { h.follow(x, names, u, -1) }
+
+func (h *Head) follow(x []float32, names []string, u []float32, sign int64) {
+	k := len(names)
+	if !h.cfg.Controls || k == 0 || len(u)%k != 0 || len(x) != len(u)/k*h.cfg.Inputs {
+		panic("learning: head: as many rows of controls as of inputs are needed, and a head that is for controls")
+	}
+	width := h.width()
+	for len(u) > 0 {
+		n := min(len(u)/k, headRows)
+		rows := h.expand(x[:n*h.cfg.Inputs], n)
+		h.addMoments(rows, n, sign)
+		for c, name := range names {
+			s := h.class(name)
+			s.count += sign * int64(n)
+			for i := range n {
+				target := sign * int64(wholeInput(u[i*k+c]))
+				for j, v := range rows[i*width : (i+1)*width] {
+					s.sum[j] += target * int64(v)
+				}
+			}
+			h.drop(name)
+		}
+		x, u = x[n*h.cfg.Inputs:], u[n*k:]
+	}
+}
+
 // Forget takes examples back that were learnt here or in a head that was added: what is left is equal to the bit
 // to a head that was never shown them. To take back what was not learnt is a bug of the caller, and
 // Solve may then find no answer.
 func (h *Head) Forget(x []float32, labels []string) { h.count(x, labels, -1) }
 
 func (h *Head) count(x []float32, labels []string, sign int64) {
-	if len(x) != len(labels)*h.cfg.Inputs {
-		panic("learning: head: as many rows as labels are needed")
+	if h.cfg.Controls || len(x) != len(labels)*h.cfg.Inputs {
+		panic("learning: head: as many rows as labels are needed, and a head that is for classes")
 	}
 	width := h.width()
 	for len(labels) > 0 {
@@ -128,7 +165,7 @@ func (h *Head) count(x []float32, labels []string, sign int64) {
 func (h *Head) expand(x []float32, n int) []float32 {
 	d, f, width := h.cfg.Inputs+1, h.cfg.Features, h.width()
 	h.in, h.rows = grow(h.in, n*d), grow(h.rows, n*width)
-	constant := float32(math.RoundToEven(headFull * headConstant * math.Sqrt(float64(d-1))))
+	constant := float32(math.RoundToEven(headFull * h.cfg.Constant * math.Sqrt(float64(d-1))))
 	for i := range n {
 		in := h.in[i*d : (i+1)*d]
 		for j, v := range x[i*(d-1) : (i+1)*(d-1)] {
@@ -240,14 +277,18 @@ func (h *Head) Equal(o *Head) bool {
 		})
 }
 
-// Classes lists the classes that the head was shown, sorted.
+// Classes lists the classes, or the controls, that the head was shown, sorted.
 func (h *Head) Classes() []string { return slices.Sorted(maps.Keys(h.classes)) }
 
 // Examples is how many examples the head was shown.
 func (h *Head) Examples() int64 {
 	var n int64
 	for _, c := range h.classes {
-		n += c.count
+		if h.cfg.Controls { // each shows every control
+			n = max(n, c.count)
+		} else {
+			n += c.count
+		}
 	}
 	return n
 }

@@ -266,3 +266,62 @@ func TestHeadRefuses(t *testing.T) {
 		t.Error("what was taken and given back leaves a trace")
 	}
 }
+
+// A head for controls learns what to do: a smooth function of what it senses, from one pass. Order, batches and several
+// heads cannot matter, and what is taken back is gone, to the bit.
+func TestHeadControls(t *testing.T) {
+	const inputs = 12
+	names := []string{"throttle", "steer"}
+	draw := func(r *rand.Rand, n int) (x, u []float32) {
+		for range n {
+			a, b := r.Float64()*2-1, r.Float64()*2-1
+			for i := range inputs { // each sensor feels something of both
+				x = append(x, float32(a*math.Cos(float64(i))+b*math.Sin(float64(i)))/1.5)
+			}
+			u = append(u, float32(math.Abs(a)-0.5), float32(0.6*math.Sin(2*a)+0.3*a*b))
+		}
+		return x, u
+	}
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		cfg := HeadConfig{Inputs: inputs, Features: 200, Seed: seed, Ridge: 1e-5, Controls: true}
+		x, u := draw(r, 3000)
+		h, a, b := NewHead(cfg), NewHead(cfg), NewHead(cfg)
+		h.Follow(x, names, u)
+		cut := r.IntN(3000)
+		b.Follow(x[inputs*cut:], names, u[2*cut:])
+		for i := cut - 1; i >= 0; i-- {
+			a.Follow(x[inputs*i:inputs*(i+1)], names, u[2*i:2*i+2])
+		}
+		extra, actions := draw(r, 100)
+		b.Follow(extra, names, actions)
+		if err := a.Add(b); err != nil {
+			t.Fatal(err)
+		}
+		if a.Equal(h) || a.Examples() != 3100 {
+			t.Errorf("seed %d: %d examples, and a head of 3000 is the same", seed, a.Examples())
+		}
+		a.Unfollow(extra, names, actions)
+		if !a.Equal(h) {
+			t.Errorf("seed %d: the order in which it was shown is seen", seed)
+		}
+		out, err := h.Solve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Classes(); !slices.Equal(got, []string{"steer", "throttle"}) {
+			t.Fatalf("controls %q", got)
+		}
+		x, u = draw(r, 500)
+		does := make([]float32, len(u))
+		out.Scores(does, x)
+		var off, still float64
+		for i := range u {
+			off += math.Abs(float64(u[i] - does[i^1])) // sorted, steer comes first
+			still += math.Abs(float64(u[i]))
+		}
+		if off > 0.08*still {
+			t.Errorf("seed %d: off by %.4f on average, one that does nothing by %.4f", seed, off/float64(len(u)), still/float64(len(u)))
+		}
+	}
+}

@@ -50,17 +50,21 @@ func (h *Head) Solve() (*Readout, error) {
 	}
 	solveBlocked(g, s, width, k)
 	r := &Readout{head: h, classes: classes, weights: make([]float32, len(s))}
+	scale := float64(headFull) // a score is 1 for the class and 0 for the others
+	if h.cfg.Controls {
+		scale = 1 // the sums are of so many times a control
+	}
 	for i, v := range s {
-		r.weights[i] = float32(v * headFull) // a score is 1 for the class and 0 for the others
+		r.weights[i] = float32(v * scale)
 	}
 	return r, nil
 }
 
-// Classes lists the classes in the order of the scores.
+// Classes lists the classes, or the controls, in the order of the scores.
 func (r *Readout) Classes() []string { return slices.Clone(r.classes) }
 
 // Scores writes how much each example looks like each class to dst, (n, classes): about 1 for its own and 0
-// for the others. x is (n, Inputs).
+// for the others; or what each control should be, from about −1 to 1. x is (n, Inputs).
 func (r *Readout) Scores(dst, x []float32) {
 	d, k, width := r.head.cfg.Inputs, len(r.classes), r.head.width()
 	for n := len(x) / d; n > 0; {

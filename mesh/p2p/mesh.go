@@ -149,6 +149,7 @@ type Mesh struct {
 	say     *lines
 	lan     *lan
 	looks   *looks
+	reached reached
 	events  *events
 
 	ctx     context.Context // ends with the mesh
@@ -278,6 +279,11 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies); err != nil {
 		return nil, err
 	}
+	m.tasks.start(func() {
+		if err := m.reached.follow(ctx, h); err != nil {
+			m.log.Error("p2p: cannot watch the host", "why", err)
+		}
+	})
 	m.looks = newLooks(p.look)
 	m.handle(p.look, m.show)
 	m.handle(p.packet, t.readPackets)

@@ -16,7 +16,7 @@ import (
 // Traffic is what went over streams of one kind since the mesh began, in bytes as we wrote and read them:
 // before encryption, and without what the transports add.
 type Traffic struct {
-	Kind    string // the middle of the protocol's name: packet, pull, say, body, gossip, admit, look
+	Kind    string // the middle of the protocol's name: packet, pull, say, body, gossip, admit, look; or relay
 	In, Out uint64
 }
 
@@ -47,6 +47,9 @@ func (m *meter) flow(p libp2p.ID) *flow {
 
 // kindOf cuts a protocol's name, as /yan/body/1, to what it carries: versions of one are counted as one.
 func kindOf(p libp2p.ID) string {
+	if strings.HasPrefix(string(p), "/libp2p/circuit/relay/") {
+		return "relay" // what we relay for others included
+	}
 	parts := strings.Split(string(p), "/")
 	if len(parts) != 4 || parts[0] != "" {
 		return "other"

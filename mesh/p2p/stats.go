@@ -102,6 +102,7 @@ type Link struct {
 	Ignored bool          // for its faults
 	Rounds  time.Duration // how long a probe and its answer took last; zero if none was answered yet
 	Paths   []Path        // one for each connection; none if there is none now
+	Knows   []string      // addresses that it said it has, a few of them
 }
 
 // A Path is one connection.
@@ -131,6 +132,7 @@ func (m *Mesh) Links() []Link {
 				Way: pathOf(c), Transport: transportOf(c), Dialled: c.Stat().Direction == network.DirOutbound, Addr: c.RemoteMultiaddr().String(),
 			})
 		}
+		l.Knows = texts(dialable(m.host.Peerstore().Addrs(id)))
 		list = append(list, l)
 	}
 	slices.SortFunc(list, func(a, b Link) int { return cmp.Compare(a.Peer, b.Peer) })

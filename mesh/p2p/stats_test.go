@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2p "github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/mesh/meshtest"
@@ -145,7 +148,7 @@ func TestBlame(t *testing.T) {
 
 // Streams of every version of a protocol are one kind, and a name that is none of ours is none of a peer's choice.
 func TestKindOf(t *testing.T) {
-	for p, kind := range map[string]string{"/yan/body/1": "body", "/yan/body/2": "body", "/a-b/gossip/1": "gossip", "x": "other", "/a/b/c/d": "other"} {
+	for p, kind := range map[string]string{"/yan/body/1": "body", "/yan/body/2": "body", "/a-b/gossip/1": "gossip", "/libp2p/circuit/relay/0.2.0/hop": "relay", "x": "other", "/a/b/c/d": "other"} {
 		if got := kindOf(libp2p.ID(p)); got != kind {
 			t.Errorf("%s is %q, want %q", p, got, kind)
 		}
@@ -159,4 +162,42 @@ func mustDecode(t *testing.T, name protocol.PeerID) peer.ID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// What the host finds out about the way to us is told as it stands, whatever was before.
+func TestReach(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(2)
+		time.Sleep(settle)
+		if r := all[0].Reach(); !r.Called || r.Serves || len(r.Reachable)+len(r.Relayed)+len(r.Mapping) > 0 {
+			t.Errorf("%+v", r)
+		}
+		h := all[0].host
+		addrs, err := h.EventBus().Emitter(new(event.EvtHostReachableAddrsChanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer addrs.Close()
+		nat, err := h.EventBus().Emitter(new(event.EvtNATDeviceTypeChanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nat.Close()
+		at := ma.StringCast("/ip4/192.0.2.1/udp/4001/quic-v1")
+		for _, ev := range []event.EvtHostReachableAddrsChanged{{Reachable: []ma.Multiaddr{at}}, {Unreachable: []ma.Multiaddr{at}}} {
+			if err := addrs.Emit(ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, kind := range []network.NATDeviceType{network.NATDeviceTypeEndpointIndependent, network.NATDeviceTypeEndpointDependent} {
+			if err := nat.Emit(event.EvtNATDeviceTypeChanged{TransportProtocol: network.NATTransportUDP, NatDeviceType: kind}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		r := all[0].Reach()
+		if len(r.Reachable) > 0 || !slices.Equal(r.Unreachable, []string{at.String()}) || r.Mapping["udp"] != MappingDependent {
+			t.Errorf("%+v", r)
+		}
+	})
 }

@@ -22,8 +22,8 @@ const (
 	lookTime    = 5 * time.Second // how long one peer may take to say what it sees
 	lookedAt    = 64              // peers that are asked in one look around
 	looksAtOnce = 8               // of them at a time
-	showRate    = 1               // looks a second that we give one peer
-	showBurst   = 10              // looks that may come at once
+	showRate    = 4               // looks a second that we give one peer
+	showBurst   = 20              // looks that may come at once
 )
 
 // looks is how we answer whoever asks what we see: the asker sends a byte, and gets a Look in a frame.

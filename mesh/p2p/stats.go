@@ -102,7 +102,7 @@ type Link struct {
 	Ignored bool          // for its faults
 	Rounds  time.Duration // how long a probe and its answer took last; zero if none was answered yet
 	Paths   []Path        // one for each connection; none if there is none now
-	Knows   []string      // addresses that it said it has, a few of them
+	Knows   []string      // addresses that we were asked to join it at, and a few that it said it has
 }
 
 // A Path is one connection.
@@ -132,11 +132,21 @@ func (m *Mesh) Links() []Link {
 				Way: pathOf(c), Transport: transportOf(c), Dialled: c.Stat().Direction == network.DirOutbound, Addr: c.RemoteMultiaddr().String(),
 			})
 		}
-		l.Knows = texts(dialable(m.host.Peerstore().Addrs(id)))
+		l.Knows = texts(slices.Concat(m.book.asked(id), dialable(m.host.Peerstore().Addrs(id))))
 		list = append(list, l)
 	}
 	slices.SortFunc(list, func(a, b Link) int { return cmp.Compare(a.Peer, b.Peer) })
 	return list
+}
+
+// asked returns where the owner asked to join through the peer.
+func (b *book) asked(id peer.ID) []ma.Multiaddr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.known[id]; e != nil {
+		return slices.Clone(e.given)
+	}
+	return nil
 }
 
 // speaks reports whether a peer that is connected is one of this network.

@@ -145,6 +145,11 @@ type statusReport struct {
 	Share      string          `json:"share,omitempty"`
 	Addrs      []string        `json:"addrs,omitempty"`
 	Peers      int             `json:"peers"`
+	States     map[string]int  `json:"peer_states,omitempty"` // the same, by what the conversation with them is
+	Swarm      string          `json:"swarm,omitempty"`       // its public name
+	Expires    *time.Time      `json:"swarm_expires,omitempty"`
+	Reach      *reachReport    `json:"reach,omitempty"`
+	LastFold   *foldReport     `json:"last_fold,omitempty"`
 	Uptime     float64         `json:"uptime_seconds,omitempty"`
 	Notes      []string        `json:"notes,omitempty"` // what was found wrong with the home, and what was done about it
 }
@@ -155,6 +160,13 @@ func statusOf(n *node.Node, home string) statusReport {
 		Version: ui.Version(), ID: n.Self(), Home: home, Model: protocol.Digest(l.Fingerprint()).String(),
 		Parameters: l.Base().Parameters(), Events: l.Events(), Skills: len(l.Skills()),
 		Held: len(n.Conversation().Held()), Peers: len(n.Conversation().Peers()), SkillBytes: l.SkillBytes(), Memory: l.Memory(),
+	}
+	r.addSwarm()
+	for _, p := range n.Conversation().Peers() {
+		if r.States == nil {
+			r.States = map[string]int{}
+		}
+		r.States[stateOf(p)]++
 	}
 	for _, s := range l.Skills() {
 		if s.Resting() {
@@ -167,47 +179,46 @@ func statusOf(n *node.Node, home string) statusReport {
 	return r
 }
 
-// A peerReport is what a node knows of a peer.
-type peerReport struct {
-	ID        protocol.PeerID `json:"id"`
-	Here      bool            `json:"here"`
-	Agent     string          `json:"agent,omitempty"`
-	Since     *time.Time      `json:"since,omitempty"`
-	LastHeard *time.Time      `json:"last_heard,omitempty"`
-	Reason    string          `json:"reason,omitempty"` // why nothing is exchanged with it
-	Messages  uint64          `json:"messages"`
-	Folded    int             `json:"folded"`
-	Refused   int             `json:"refused"`
-	Harmful   int             `json:"harmful"`
-	Gain      float64         `json:"gain"` // nats an event, over all its skills
-	Shunned   bool            `json:"shunned"`
+// A reachReport is how others can come to a node, as far as it is known.
+type reachReport struct {
+	Reachable   []string          `json:"reachable,omitempty"` // addresses at which others found it
+	Unreachable []string          `json:"unreachable,omitempty"`
+	Relayed     []string          `json:"relayed,omitempty"`     // through which relays
+	Relay       bool              `json:"relay,omitempty"`       // it is one itself
+	Mapping     map[string]string `json:"nat_mapping,omitempty"` // of the address translation, for udp and tcp
 }
 
-// peersOf lists who is here, and then who was of note before, each sorted by name.
-func peersOf(n *node.Node) []peerReport {
-	list := []peerReport{}
-	at := map[protocol.PeerID]int{}
-	when := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		return &t
+// A foldReport is what became of the last peer's skill that was tried.
+type foldReport struct {
+	When    time.Time       `json:"when"`
+	Update  string          `json:"update"`
+	Author  protocol.PeerID `json:"author"`
+	Skill   string          `json:"skill"`
+	Verdict string          `json:"verdict"`
+	Gain    float64         `json:"gain"`
+	Reason  string          `json:"reason,omitempty"`
+}
+
+// addSwarm adds which swarm the home is in.
+func (r *statusReport) addSwarm() {
+	if p, err := readPass(bookIn(r.Home).path(admissionFile)); err == nil && p.Admission != nil {
+		until := unix(p.Admission.Expires)
+		r.Swarm, r.Expires = p.Swarm.String(), &until
 	}
-	for _, p := range n.Conversation().Peers() {
-		at[p.ID] = len(list)
-		list = append(list, peerReport{ID: p.ID, Here: true, Agent: p.Agent, Since: when(p.Since), LastHeard: when(p.LastHeard),
-			Reason: p.Reason, Messages: p.Messages})
+}
+
+// addTo adds what only a run knows.
+func (s *session) addTo(r *statusReport) {
+	r.Running, r.Share, r.Uptime, r.LastFold = true, s.share, time.Since(s.began).Seconds(), s.lastFold.Load()
+	if notes, err := s.dev.Notes(); err == nil { // an answer without them is better than none
+		r.Notes = append(r.Notes, notes...)
 	}
-	for _, st := range n.Conversation().Ledger() {
-		i, here := at[st.Author]
-		if !here {
-			i = len(list)
-			list = append(list, peerReport{ID: st.Author})
-		}
-		r := &list[i]
-		r.Folded, r.Refused, r.Harmful, r.Gain, r.Shunned = st.Folded, st.Refused, st.Harmful, float64(st.Gain)/1e6, st.Shunned
+	if s.mesh == nil {
+		return
 	}
-	return list
+	r.Addrs = s.mesh.Addrs()
+	reach := s.mesh.Reach()
+	r.Reach = &reachReport{reach.Reachable, reach.Unreachable, reach.Relayed, reach.Serves, reach.Mapping}
 }
 
 // routes are what can be asked.
@@ -235,16 +246,19 @@ func (s *session) routes() http.Handler {
 	ask("/healthz", func(*node.Node) any { return map[string]bool{"ready": true} })
 	ask("/v1/status", func(n *node.Node) any {
 		r := statusOf(n, s.dev.Home)
-		r.Running, r.Share, r.Uptime = true, s.share, time.Since(s.began).Seconds()
-		if s.mesh != nil {
-			r.Addrs = s.mesh.Addrs()
-		}
-		if notes, err := s.dev.Notes(); err == nil { // an answer without them is better than none
-			r.Notes = append(r.Notes, notes...)
-		}
+		s.addTo(&r)
 		return r
 	})
-	ask("/v1/peers", func(n *node.Node) any { return peersOf(n) })
+	ask("/v1/peers", func(n *node.Node) any {
+		if s.mesh == nil {
+			return peersOf(n, nil)
+		}
+		return peersOf(n, s.mesh.Links())
+	})
+	mux.HandleFunc("/v1/doctor", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s.facts(r.Context()).report(s.id, s.dev.Home)) // whoever asked has left
+	})
 	ask("/v1/skills", func(n *node.Node) any { return skillsOf(n) })
 	mux.Handle("/metrics", s.metricsHandler())
 	asked("/v1/trace", func(n *node.Node, of url.Values) any { return traced(n, of.Get("text")) })

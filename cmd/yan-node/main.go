@@ -68,7 +68,7 @@ unless told to. Without a command it runs.`,
 	}
 	run.add(again)
 	root.AddCommand(again, completeCommand(&c), learnCommand(&c), evalCommand(&c), skillCommand(&c), swarmCommand(&c), traceCommand(&c),
-		peersCommand(&c), statusCommand(&c), benchCommand(&c, (*benchFlags).plan))
+		peersCommand(&c), statusCommand(&c), doctorCommand(&c), benchCommand(&c, (*benchFlags).plan))
 	return root
 }
 

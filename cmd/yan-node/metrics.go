@@ -29,6 +29,7 @@ type view struct {
 	node    *nodeView // nil if the node did not answer in time
 	mesh    *p2p.Stats
 	links   []p2p.Link
+	reach   *p2p.Reach
 	usage   *store.Usage
 	writes  diskWrites
 	expires time.Time // of the device's admission to its swarm; zero if it is in none
@@ -140,6 +141,14 @@ func ofDisk(read func(u *store.Usage, put putter)) func(*view, putter) {
 	}
 }
 
+func ofReach(read func(r *p2p.Reach, put putter)) func(*view, putter) {
+	return func(v *view, put putter) {
+		if v.reach != nil {
+			read(v.reach, put)
+		}
+	}
+}
+
 const (
 	counter = prometheus.CounterValue
 	gauge   = prometheus.GaugeValue
@@ -167,6 +176,17 @@ var metrics = []metric{
 	{"yan_connections", "Connections to peers, by the way they go.", gauge, []string{"path"}, ofMesh(func(m *p2p.Stats, put putter) {
 		for _, p := range m.Paths {
 			put(float64(p.N), p.What)
+		}
+	})},
+	{"yan_addresses", "Our public addresses, by what others found who tried them, and those through relays.", gauge, []string{"reach"}, ofReach(func(r *p2p.Reach, put putter) {
+		put(float64(len(r.Reachable)), "reachable")
+		put(float64(len(r.Unreachable)), "unreachable")
+		put(float64(len(r.Unknown)), "unknown")
+		put(float64(len(r.Relayed)), "relayed")
+	})},
+	{"yan_nat_punchable", "1 if the address translation before us maps us alike to everyone, so that holes can be punched; 0 if it does not; absent while that is not known.", gauge, []string{"transport"}, ofReach(func(r *p2p.Reach, put putter) {
+		for kind, mapping := range r.Mapping {
+			put(truth(mapping == p2p.MappingIndependent), kind)
 		}
 	})},
 	{"yan_round_trip_seconds", "How long members took to answer their last probe: the quickest, the middle and the slowest of them.", gauge, []string{"of"}, roundTrips},
@@ -349,12 +369,12 @@ func (s *session) look() *view {
 	}
 	if s.mesh != nil {
 		stats := s.mesh.Stats()
-		v.mesh, v.links = &stats, s.mesh.Links()
+		reach := s.mesh.Reach()
+		v.mesh, v.links, v.reach = &stats, s.mesh.Links(), &reach
 	}
-	if b := bookIn(s.dev.Home); b.joined() {
-		if p, err := readPass(b.path(admissionFile)); err == nil && p.Admission != nil {
-			v.expires = unix(p.Admission.Expires)
-		}
+	home := statusReport{Home: s.dev.Home}
+	if home.addSwarm(); home.Expires != nil {
+		v.expires = *home.Expires
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -131,11 +132,13 @@ type session struct {
 	errs  io.Writer
 	log   *slog.Logger
 	dev   *device.Device
+	id    protocol.PeerID
 	mesh  *p2p.Mesh // nil when the node is alone
 	api   *api      // nil when there is none
 	disk  *timedJournal
 
 	foldGain *prometheus.HistogramVec
+	lastFold atomic.Pointer[foldReport]
 
 	began time.Time
 }
@@ -195,7 +198,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		s.dev.Journal = f.journal(s.dev.Journal)
 	}
 	s.disk, s.foldGain = newTimedJournal(s.dev.Journal), newFoldGain()
-	s.dev.Journal = s.disk
+	s.dev.Journal, s.id = s.disk, s.dev.Node.Self()
 	if err := s.join(ctx); err != nil {
 		return err
 	}
@@ -277,6 +280,7 @@ func (s *session) close() error {
 // told hears, on the node's goroutine, what became of a peer's skill.
 func (s *session) told(f node.Fold) {
 	s.foldGain.WithLabelValues(f.Verdict.String()).Observe(f.Gain)
+	s.lastFold.Store(&foldReport{time.Now(), f.ID.String(), f.ID.Author, f.Skill, f.Verdict.String(), f.Gain, f.Reason})
 	s.out.event(map[string]any{
 		"event": "fold", "id": f.ID.String(), "skill": f.Skill, "verdict": f.Verdict.String(), "gain": f.Gain, "reason": f.Reason,
 	})

@@ -17,7 +17,6 @@ import (
 
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
-	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
 )
 
@@ -38,7 +37,7 @@ func (c *common) ask(ctx context.Context, path string, answer any, inUse error) 
 	if checkAPI(addr) != nil || addr == "" {
 		return fmt.Errorf("%s holds no loopback address: start the node again", filepath.Join(home, apiFile))
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*apiWait)
+	ctx, cancel := context.WithTimeout(ctx, 3*apiWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
@@ -126,7 +125,13 @@ func statusCommand(c *common) *cobra.Command {
 			}
 			fmt.Fprintln(out)
 			if r.Running {
-				fmt.Fprintf(out, "shares %s, %d peers here\n", r.Share, r.Peers)
+				fmt.Fprintf(out, "shares %s, %s\n", r.Share, r.around())
+				if r.LastFold != nil {
+					fmt.Fprintf(out, "%s\n", r.LastFold)
+				}
+			}
+			if r.Swarm != "" {
+				fmt.Fprintf(out, "in %s until %s\n", r.Swarm, day(*r.Expires))
 			}
 			for _, n := range r.Notes {
 				fmt.Fprintf(out, "note: %s\n", n)
@@ -139,52 +144,31 @@ func statusCommand(c *common) *cobra.Command {
 	}
 }
 
-// peersCommand lists the peers of the running node.
-func peersCommand(c *common) *cobra.Command {
-	return &cobra.Command{
-		Use:   "peers",
-		Short: "List the peers of the running node, and what their skills were worth",
-		Example: `  yan-node peers
-  yan-node peers --home ~/car --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.exists(); err != nil {
-				return err
-			}
-			home, err := c.folder()
-			if err != nil {
-				return err
-			}
-			st, err := store.Open(home, store.Options{Format: node.Format})
-			if err == nil {
-				return errors.Join(fmt.Errorf("no node runs on %s: start one with yan-node run", home), st.Close())
-			}
-			if !errors.Is(err, store.ErrInUse) {
-				return err
-			}
-			var list []peerReport
-			if err := c.ask(cmd.Context(), "/v1/peers", &list, err); err != nil {
-				return err
-			}
-			if c.json {
-				return ui.JSON(cmd.OutOrStdout(), list)
-			}
-			if len(list) == 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "no peers yet: name one with --join, or look around with --lan")
-				return nil
-			}
-			t := ui.NewTable("peer", "here", "agent", "folded", "refused", "harmful", "gain", "note")
-			for _, p := range list {
-				here, note := "no", p.Reason
-				if p.Here {
-					here = "yes"
-				}
-				if p.Shunned {
-					note = "not asked any more: its skills only harm"
-				}
-				t.Row(p.ID, here, p.Agent, p.Folded, p.Refused, p.Harmful, fmt.Sprintf("%+.4f", p.Gain), note)
-			}
-			return t.Fprint(cmd.OutOrStdout())
-		},
+// around says who is here, in one line.
+func (r *statusReport) around() string {
+	text := fmt.Sprintf("%d peers here", r.Peers)
+	if n := r.States[peerForeign]; n > 0 {
+		text += fmt.Sprintf(", %d of them on another base model", n)
 	}
+	if n := r.States[peerSilent]; n > 0 {
+		text += fmt.Sprintf(", %d not greeted yet", n)
+	}
+	switch {
+	case r.Reach == nil:
+	case len(r.Reach.Reachable) > 0:
+		text += "; others reach it at " + strings.Join(r.Reach.Reachable, ", ")
+	case len(r.Reach.Relayed) > 0:
+		text += "; others reach it through a relay"
+	case len(r.Reach.Unreachable) > 0:
+		text += "; nobody from outside reaches it: see yan-node doctor"
+	}
+	return text
+}
+
+func (f *foldReport) String() string {
+	text := fmt.Sprintf("last tried: skill %s of %s at %s, %s", f.Skill, f.Author.Short(), f.When.Format(time.DateTime), f.Verdict)
+	if f.Reason != "" {
+		return text + ": " + printable([]byte(f.Reason))
+	}
+	return text + fmt.Sprintf(" (%+.4f nats an event)", f.Gain)
 }

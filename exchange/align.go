@@ -68,8 +68,6 @@ type record struct {
 	state  []finding // of each of its skills
 	judged bool
 	ours   bool // its author had the rank in our view, or we could not tell
-	cut    bool // its author was not here when it was made: it may have had the rank where it was
-	joined bool // and a record that is valid has it for a parent
 }
 
 // An Aligned is a skill as centrals aligned it last.
@@ -124,10 +122,9 @@ func (r *record) covers(skill string, us []*protocol.Update) bool {
 	return false
 }
 
-// valid reports whether a record counts: its author had the rank in our eyes, or in those of a half of the mesh that was joined
-// with ours since, and lied in nothing.
+// valid reports whether a record counts: its author had the rank in our eyes, and lied in nothing.
 func (m *Machine) valid(r *record) bool {
-	if !r.judged || !r.ours && !(r.cut && r.joined) {
+	if !r.judged || !r.ours {
 		return false
 	}
 	au := m.authors[r.m.Author]
@@ -250,15 +247,14 @@ func (m *Machine) judge(r *record) {
 		return
 	}
 	r.judged, r.ours = true, true
+	m.tookTurn(r.m.Author, r.term()) // or says so, and thereby waits for the next as if it had
 	ranks, known := m.al.ranks[r.term()]
 	k := slices.Index(ranks, r.m.Author)
 	if known && (k < 0 || int(r.m.Rank) < k) {
-		p := m.peer(r.m.Author)
-		r.ours, r.cut = false, r.m.Author != m.cfg.Self && (p == nil || !alive(p.since, r.term()))
+		r.ours = false
 		m.log.Info("record of one whose turn it is not", "record", r.name, "author", r.m.Author, "term", r.m.Term, "rank", r.m.Rank, "seen", k)
 		return
 	}
-	m.tookTurn(r.m.Author, r.term())
 	if known && r.m.Rank > 0 { // those before it had their turn, and let it pass
 		for _, id := range ranks[:k] {
 			m.tookTurn(id, r.term())
@@ -292,15 +288,7 @@ func (m *Machine) proceed(now time.Time, a *Actions) {
 		rs = append(rs, r)
 	}
 	slices.SortFunc(rs, func(x, y *record) int { return y.compare(x) }) // the best first
-	for _, r := range rs {
-		for _, p := range r.m.Parents {
-			if o := m.al.records[p]; o != nil && o.cut && !o.joined && m.valid(r) {
-				o.joined = true
-				m.tookTurn(o.m.Author, o.term())
-			}
-		}
-	}
-	busy := map[string]bool{} // skills with a better record being merged
+	busy := map[string]bool{}                                           // skills with a better record being merged
 	for _, r := range rs {
 		for i, s := range r.a.Skills {
 			if m.al.suspect[r.name] == s.Skill && r.state[i] == unchecked {
@@ -460,11 +448,11 @@ func (m *Machine) accusations(a *Actions) {
 	m.al.accuse = nil
 }
 
-// heads are the records that no other has for a parent, the best last, but for those that nobody can have taken for right.
+// heads are the records that no other has for a parent, the best last.
 func (m *Machine) heads() (rs []*record) {
 	parent := map[protocol.Digest]bool{}
 	for _, r := range m.al.records {
-		if au := m.authors[r.m.Author]; r.judged && !r.ours && !r.cut || au != nil && au.shunned() {
+		if au := m.authors[r.m.Author]; au != nil && au.shunned() {
 			continue
 		}
 		rs = append(rs, r)

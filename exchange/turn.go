@@ -111,13 +111,14 @@ func (m *Machine) candidates(e mesh.Term) (cs []mesh.Candidate) {
 	return cs
 }
 
-// seed is the digest of the newest records of a term that is over by two.
+// seed is the digest of the newest records that are over by a whole term, whoever made them: so all who heard the same agree, also
+// after a partition in which they saw others in charge.
 func (m *Machine) seed(e mesh.Term) protocol.Digest {
 	var newest mesh.Term
 	var names []protocol.Digest
 	for name, r := range m.al.records {
 		t := r.term()
-		if t+2 > e || t < newest || !m.valid(r) {
+		if t+2 > e || t < newest {
 			continue
 		}
 		if t > newest {
@@ -158,8 +159,9 @@ func (m *Machine) act(now time.Time, a *Actions) {
 	}
 }
 
-// unaligned are the skills that several authors have versions of, of which the last record does not know the latest, or of which
-// several records stand side by side; those that wait for longest come first.
+// unaligned are the skills that several authors have versions of, of which the last record does not know the latest; those that
+// wait for longest come first. Where several records stand side by side that merge the same, nothing is to be done: the next
+// one has them all for parents.
 func (m *Machine) unaligned() (ms []Merge) {
 	best := map[string]*record{}
 	for _, r := range m.al.records {
@@ -169,16 +171,9 @@ func (m *Machine) unaligned() (ms []Merge) {
 			}
 		}
 	}
-	forked := map[string]bool{}
-	ends := slices.DeleteFunc(m.heads(), func(r *record) bool { return r.term()+fence < m.al.newest })
-	for _, r := range ends {
-		for _, s := range r.a.Skills {
-			forked[s.Skill] = forked[s.Skill] || len(ends) > 1 || !m.valid(r)
-		}
-	}
 	for skill, us := range m.versions() {
 		known := best[skill]
-		if len(us) >= 2 && (known == nil || forked[skill] || !known.covers(skill, us)) {
+		if len(us) >= 2 && (known == nil || !known.covers(skill, us)) {
 			ms = append(ms, Merge{Skill: skill, Inputs: us})
 		}
 	}

@@ -33,10 +33,12 @@ type device struct {
 	wake  time.Time  // the Tick that is planned
 	busy  time.Time  // until when its uplink is
 
-	seen   map[protocol.UpdateID]bool // passed on by gossip, or being fetched
-	folds  map[protocol.UpdateID]int  // how often each was handed to its mind
-	sent   uint64                     // bytes
-	leaked protocol.UpdateID          // an update that its owner did not let go
+	seen    map[protocol.UpdateID]bool // passed on by gossip, or being fetched
+	rumours map[protocol.Digest]bool   // passed on by gossip
+	folds   map[protocol.UpdateID]int  // how often each was handed to its mind
+	merges  int                        // how often versions were merged, as a central said, and tried
+	sent    uint64                     // bytes
+	leaked  protocol.UpdateID          // an update that its owner did not let go
 }
 
 // longest is how many bytes a user says at once, at most.
@@ -116,13 +118,14 @@ func (d *device) start(how string) error {
 	d.node, d.wake, d.busy = n, time.Time{}, time.Time{}
 	d.life++
 	clear(d.seen)
+	clear(d.rumours)
 	clear(d.sees)
 	d.w.say(d.opt.Name, "%s: %s, %d neighbours", how, d.id.Short(), len(d.neighbours))
 	if err := d.perform(n.Tick(d.w.now)); err != nil {
 		return err
 	}
-	if d.next == 0 && len(d.utterances) > 0 && n.Learner().Skill("", d.opt.Name) == nil {
-		a, err := n.Focus(d.w.now, d.opt.Name)
+	if d.next == 0 && len(d.utterances) > 0 && n.Learner().Skill("", d.opt.skill()) == nil {
+		a, err := n.Focus(d.w.now, d.opt.skill())
 		if err != nil {
 			return fmt.Errorf("device %s: %w", d.opt.Name, err)
 		}
@@ -210,8 +213,13 @@ func (d *device) perform(a node.Actions) error {
 		}
 	}
 	for _, f := range a.Folds {
-		d.folds[f.ID]++
 		d.w.moved++
+		if f.Merged > 0 {
+			d.merges++
+			d.w.say(d.opt.Name, "%v", f)
+			continue
+		}
+		d.folds[f.ID]++
 		d.w.folded(d, f)
 		d.w.say(d.opt.Name, "%v", f)
 	}

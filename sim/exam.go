@@ -150,7 +150,7 @@ func (w *World) Alone(e Exam) (Result, error) {
 			return nil, err
 		}
 		if len(d.utterances) > 0 {
-			if _, err := n.Focus(Genesis, d.opt.Name); err != nil {
+			if _, err := n.Focus(Genesis, d.opt.skill()); err != nil {
 				return nil, err
 			}
 		}

@@ -23,6 +23,7 @@ func Laws() []Law {
 		{"memory is bounded", bounded},
 		{"both halves of a partition go on", halvesGoOn},
 		{"after calm everyone holds the same set", sameSets},
+		{"after calm everyone has merged the same", alignedAlike},
 	}
 }
 

@@ -37,11 +37,14 @@ import (
 
 // A Device is one user's device.
 type Device struct {
-	Name   string     // unique, and the name of the skill that its user teaches
+	Name   string     // unique
+	Skill  string     // what its user teaches; several may teach the same. If empty, Name
 	Stream []byte     // what the user says while the world runs
 	Held   []byte     // what the user would say next, which the device is examined on
 	Share  node.Share // if empty, node.ShareSkills
 }
+
+func (d Device) skill() string { return cmp.Or(d.Skill, d.Name) }
 
 // Links are what lies between two devices.
 type Links struct {
@@ -68,7 +71,7 @@ type Options struct {
 	Base     *model.Model // what every device knows on its first day; only read
 	Devices  []Device
 	Learning learning.Config // if Sections is zero, 4: many devices have to fit one machine
-	Exchange exchange.Config // Interval, Fanout and MaxHeld count
+	Exchange exchange.Config // Interval, Fanout, MaxHeld and Central count
 	Links    Links
 	Faults   Faults
 
@@ -154,7 +157,7 @@ func (o Options) check() error {
 	}
 	names := map[string]bool{}
 	for _, d := range o.Devices {
-		if err := learning.CheckName(d.Name); err != nil {
+		if err := errors.Join(learning.CheckName(d.Name), learning.CheckName(d.skill())); err != nil {
 			return fmt.Errorf("sim: device: %w", err)
 		}
 		if names[d.Name] {
@@ -207,6 +210,7 @@ type sabotage struct {
 	config  func(i int, c *node.Config)
 	speak   func(i int) bool // reports whether what the user says is swallowed
 	deliver func(to int, m protocol.Message) bool
+	send    func(from int, m protocol.Message) protocol.Message // what it says instead; nil for nothing
 }
 
 // Traffic counts messages of one kind.
@@ -252,7 +256,7 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 	w.wire = w.chance(chanceWire)
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
-		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}}
+		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}, rumours: map[protocol.Digest]bool{}}
 		if d.opt.Share == "" {
 			d.opt.Share = node.ShareSkills
 		}

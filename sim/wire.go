@@ -153,11 +153,22 @@ func (w *World) notice(d *device, k int) {
 
 // send puts an envelope on its way.
 func (w *World) send(from *device, e protocol.Envelope) error {
+	if f := w.sabotage.send; f != nil {
+		if e.Msg = f(from.index, e.Msg); e.Msg == nil {
+			return nil
+		}
+	}
 	w.inspect(from, e.Msg)
 	if e.To == "" {
 		u, ok := e.Msg.(*protocol.Update)
 		if !ok {
-			return fmt.Errorf("a node says to everyone what is no update: %v", e.Msg)
+			r, err := newRumour(e.Msg)
+			if err != nil {
+				return err
+			}
+			w.moved++
+			w.say(from.opt.Name, "tells everyone %v", e.Msg)
+			return w.spread(from, nil, r)
 		}
 		w.moved++
 		w.offered(from)

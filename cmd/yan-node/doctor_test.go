@@ -240,6 +240,7 @@ func TestDoctorOfTwo(t *testing.T) {
 	_, id, _ := strings.Cut(at, "/p2p/")
 	dead := fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", freePort(t), id)
 	b, _ := listen(two, model, "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--join", at, "--join", dead)
+	examined(t, two, "peers", "1 here")
 	r, x := examined(t, two, "udp", "blocked")
 	if x.State != hint || !strings.Contains(x.What, id) || r.Wrong != 0 {
 		t.Errorf("%+v", r)

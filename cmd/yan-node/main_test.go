@@ -454,6 +454,24 @@ type background struct {
 	stop  func() (status int, errs string)
 }
 
+// shared is a buffer that the log and the notes write to at once, as they do to a file.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // begin runs yan-node run --json in this process; keyboard is its stdin.
 func begin(t *testing.T, run *runFlags, keyboard io.Reader, args ...string) *background {
 	t.Helper()
@@ -461,7 +479,7 @@ func begin(t *testing.T, run *runFlags, keyboard io.Reader, args ...string) *bac
 	r, w := io.Pipe()
 	root := command(run)
 	root.SetIn(keyboard)
-	var errs bytes.Buffer
+	var errs shared
 	ended := make(chan int, 1)
 	go func() {
 		ended <- ui.Run(ctx, root, append([]string{"run", "--json"}, args...), w, &errs)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,10 +155,14 @@ func TestTrickle(t *testing.T) {
 // A scope is a resource scope with a little memory.
 type scope struct {
 	network.ResourceScope
+
+	mu   sync.Mutex
 	left int
 }
 
 func (s *scope) ReserveMemory(n int, _ uint8) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if n > s.left {
 		return network.ErrResourceLimitExceeded
 	}
@@ -165,7 +170,11 @@ func (s *scope) ReserveMemory(n int, _ uint8) error {
 	return nil
 }
 
-func (s *scope) ReleaseMemory(n int) { s.left += n }
+func (s *scope) ReleaseMemory(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left += n
+}
 
 // Long messages that have come in part take no more memory than there is for them, wait for it a while, and give it
 // back. Short ones ask nobody.

@@ -47,6 +47,7 @@ type world struct {
 	link  simnet.NodeBiDiLinkSettings
 	cut   atomic.Pointer[func(from, to string) bool]
 	bytes atomic.Int64 // sent by anyone
+	count atomic.Int64 // of datagrams sent
 	shake atomic.Int64 // by how much, at most, latency varies
 	deaf  sync.Map     // addresses that nothing reaches, see deafen
 	over  atomic.Bool  // the story
@@ -143,6 +144,7 @@ type wire struct {
 
 func (c *wire) WriteTo(b []byte, to net.Addr) (int, error) {
 	c.w.bytes.Add(int64(len(b)) + 28)
+	c.w.count.Add(1)
 	if cut := c.w.cut.Load(); cut != nil && (*cut)(c.ip, to.(*net.UDPAddr).IP.String()) {
 		return len(b), nil
 	}

@@ -141,6 +141,7 @@ func TestBudget(t *testing.T) {
 	var d disk
 	n := start(t, 0, config(), &d)
 	d.keep(t, do(t)(n.Focus(noon, "kitchen")))
+	d.keep(t, do(t)(n.Measured("kitchen", 0.5)))
 	d.keep(t, do(t)(n.SetTerms(noon, "kitchen", terms)))
 	bodies := map[protocol.Digest]bool{}
 	var last Told

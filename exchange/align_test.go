@@ -114,8 +114,16 @@ func TestCentralsRotate(t *testing.T) {
 	w := swarm(16, func(c *Config) { c.Interval = time.Minute })
 	w.mute = true
 	count := map[string]int{}
+	last, again := "", 0
 	for _, n := range w.nodes {
-		n.act = func(*protocol.Record, *protocol.Alignment) bool { count[n.name]++; return true }
+		n.act = func(*protocol.Record, *protocol.Alignment) bool {
+			count[n.name]++
+			if n.name == last {
+				again++
+			}
+			last = n.name
+			return true
+		}
 	}
 	const terms = 1000
 	for k := range terms {
@@ -130,6 +138,9 @@ func TestCentralsRotate(t *testing.T) {
 		if off := float64(c)*float64(len(w.nodes))/terms - 1; math.Abs(off) > 0.2 {
 			t.Errorf("%s was central in %d terms of %d: %+.0f %% of its share", n.name, c, terms, 100*off)
 		}
+	}
+	if again > 3 { // of draws that forget who had a turn, one in sixteen
+		t.Errorf("the same was central in two terms running %d times", again)
 	}
 	if sum < terms-20 {
 		t.Errorf("%d terms of %d had a central", sum, terms)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -216,5 +217,42 @@ func TestMaliciousCentralIsRefused(t *testing.T) {
 				t.Errorf("%s merged nothing with the others", d.opt.Name)
 			}
 		}
+	}
+}
+
+// What a central says goes to everyone once, also past those who do not see it.
+func TestRecordsTravel(t *testing.T) {
+	o := cell(6)
+	o.Degree = 2
+	w, transcript, err := play(t, 4, o, sabotage{config: func(i int, c *node.Config) {
+		if i > 0 {
+			c.Exchange.Central = 0
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, heard, at := 0, 0, 0.0
+	for line := range strings.Lines(transcript) {
+		now, err := strconv.ParseFloat(strings.Fields(line)[0], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case strings.Contains(line, " tells everyone record"):
+			told++
+			at = now
+		case strings.Contains(line, ": record of") && now < at+2: // later it would be because they asked
+			heard++
+		}
+	}
+	if told == 0 || heard != 5*told {
+		t.Errorf("%d records were told, and heard %d times by 5 others", told, heard)
+	}
+	if n := w.Traffic(protocol.KindRecord).Messages; n != uint64(5*told) {
+		t.Errorf("%d records were sent for %d", n, told)
+	}
+	if got := w.devices[3].node.Conversation().Aligned(); len(got) != 2 || len(got[0].Inputs) != 3 {
+		t.Errorf("aligned: %v", got)
 	}
 }

@@ -28,18 +28,18 @@ type Mesh interface {
 	// for itself: e.From is Self, whatever stands there. The message belongs to the mesh from then
 	// on and is not written any more.
 	//
-	// An empty e.To publishes to everyone else. A published *protocol.Update reaches them whole,
-	// however long; the network may pass only its head along and have each peer fetch the body.
+	// An empty e.To publishes to everyone else. A published *protocol.Update or *protocol.Record reaches
+	// them whole, however long; the network may pass only its head along and have each peer fetch the body.
 	// Any other message to everyone may have a frame of at most protocol.MaxAnnounce bytes.
 	//
 	// Send returns protocol.ErrTooLong for what is too long to be sent, ErrUnreachable if e.To is
-	// not here (this peer itself never is), and ErrClosed after Close. An update that does not
-	// verify may be refused at once or vanish on its way.
+	// not here (this peer itself never is), and ErrClosed after Close. An update or record that
+	// does not verify may be refused at once or vanish on its way.
 	Send(ctx context.Context, e protocol.Envelope) error
 
 	// Events returns what happens, in the order it was noticed. It is one channel, closed by Close,
 	// after which nothing more is to be read from it. A reader that falls behind loses Heard
-	// events, oldest first, and never Joined or Left. An update that was heard verifies. What was
+	// events, oldest first, and never Joined or Left. An update or record that was heard verifies. What was
 	// published is heard from whoever passed it on, who may not be its author, and a peer may be
 	// heard a little before it joined or after it left.
 	Events() <-chan Event

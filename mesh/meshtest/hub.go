@@ -140,12 +140,12 @@ func (p *port) Send(ctx context.Context, e protocol.Envelope) error {
 	if err != nil {
 		return err
 	}
-	u, update := e.Msg.(*protocol.Update)
-	if e.To == "" && !update && len(b) > protocol.MaxAnnounce {
+	signed, whole := e.Msg.(interface{ Verify() error }) // an update or a record, however long, or a small head
+	if k := e.Msg.Kind(); e.To == "" && k != protocol.KindUpdate && k != protocol.KindRecord && len(b) > protocol.MaxAnnounce {
 		return fmt.Errorf("%w: %d bytes to everyone", protocol.ErrTooLong, len(b))
 	}
-	if update {
-		if err := u.Verify(); err != nil {
+	if whole {
+		if err := signed.Verify(); err != nil {
 			return err
 		}
 	}

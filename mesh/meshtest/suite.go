@@ -50,6 +50,7 @@ func Test(t *testing.T, join func(t *testing.T, i int) mesh.Mesh) {
 		{"a message to all reaches all others", c.publish},
 		{"a long update to all reaches all others whole", c.publishLong},
 		{"a long update to one reaches that one whole", c.directLong},
+		{"a record reaches all others whole, or one", c.records},
 		{"what is too long is refused", c.tooLong},
 		{"nobody is there", c.unreachable},
 		{"a forged update does not arrive", c.forged},
@@ -154,6 +155,35 @@ func (c *conformance) directLong() {
 	u = update(0, 501, 100<<10)
 	c.send(1, ID(2), u)
 	c.ears[2].expect(c.t, u.String(), said(ID(1), u))
+}
+
+func (c *conformance) records() {
+	for i, inputs := range []int{2, protocol.MaxInputs} {
+		r := record(i, uint64(i), inputs)
+		c.send(i, "", r)
+		c.reaches(i, r)
+	}
+	r := record(0, 7, protocol.MaxInputs)
+	c.send(1, ID(2), r)
+	c.ears[2].expect(c.t, r.String(), said(ID(1), r))
+	c.ears[0].refuse(c.t, "a record to another", func(ev mesh.Event) bool { return same(ev.Msg, r) })
+	forged := record(0, 8, 2)
+	forged.Rank++
+	garbage := record(0, 9, 2)
+	garbage.Body = bytes.Clone(garbage.Body)
+	garbage.Body[9]++
+	for _, r := range []*protocol.Record{forged, garbage} {
+		for _, to := range []protocol.PeerID{"", ID(2)} {
+			c.ms[0].Send(context.Background(), protocol.Envelope{To: to, Msg: r})
+		}
+	}
+	time.Sleep(settle)
+	for _, e := range c.ears {
+		e.refuse(c.t, "a forged record", func(ev mesh.Event) bool {
+			r, ok := ev.Msg.(*protocol.Record)
+			return ok && r.Term >= 8
+		})
+	}
 }
 
 func (c *conformance) tooLong() {
@@ -289,6 +319,22 @@ func update(i int, seq uint64, size int) *protocol.Update {
 	}
 	u.Sign(Key(i))
 	return u
+}
+
+// record returns a record signed by test peer i, of a skill that so many taught.
+func record(i int, term uint64, inputs int) *protocol.Record {
+	s := protocol.Aligned{Skill: "listening"}
+	for k := range inputs {
+		s.Inputs = append(s.Inputs, protocol.Input{ID: protocol.UpdateID{Author: ID(k), Seq: 1 + term}})
+	}
+	slices.SortFunc(s.Inputs, func(x, y protocol.Input) int { return x.ID.Compare(y.ID) })
+	body, err := protocol.EncodeAlignment(&protocol.Alignment{Skills: []protocol.Aligned{s}})
+	if err != nil {
+		panic(err)
+	}
+	r := &protocol.Record{Align: protocol.Align{Author: ID(i), Term: term, Digest: protocol.Sum(body), Size: uint32(len(body))}, Body: body}
+	r.Sign(Key(i))
+	return r
 }
 
 // same reports whether two messages are equal, which is to say that they look the same on the wire.

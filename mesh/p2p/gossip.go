@@ -100,13 +100,26 @@ func join(ps *pubsub.PubSub, name string, check pubsub.ValidatorEx, atOnce int) 
 	return t, err
 }
 
-// tell publishes a message to everyone. An update must have been verified.
+// tell publishes a message to everyone. An update or a record must have been verified.
 func (g *gossip) tell(ctx context.Context, m protocol.Message) error {
-	if u, ok := m.(*protocol.Update); ok {
-		g.bodies.own(u)
-		return publish(ctx, g.news, &u.Announce)
+	switch m := m.(type) {
+	case *protocol.Update:
+		g.bodies.own(m)
+		return publish(ctx, g.news, &m.Announce)
+	case *protocol.Record:
+		g.bodies.own(&protocol.Update{Announce: *bodyOf(&m.Align), Body: m.Body})
+		return publish(ctx, g.news, &m.Align)
 	}
 	return publish(ctx, g.say, m)
+}
+
+// bodyOf says of a record's body what an announcement says of an update's, so that both are fetched alike. No update has a name
+// without a skill, so neither is taken for the other.
+func bodyOf(a *protocol.Align) *protocol.Announce {
+	return &protocol.Announce{
+		ID:     protocol.UpdateID{Author: a.Author, Seq: a.Term*(protocol.MaxRank+1) + uint64(a.Rank)},
+		Digest: a.Digest, Size: a.Size,
+	}
 }
 
 // publish looks at the length itself: gossipsub drops what is too long and says
@@ -150,7 +163,8 @@ func (g *gossip) checkSaid(_ context.Context, from peer.ID, m *pubsub.Message) p
 	if result != pubsub.ValidationAccept {
 		return result
 	}
-	if msg.Kind() == protocol.KindUpdate {
+	switch msg.Kind() {
+	case protocol.KindUpdate, protocol.KindAlign, protocol.KindRecord:
 		return g.reject(from, errMisplaced)
 	}
 	m.ValidatorData = msg
@@ -165,11 +179,17 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 	if result != pubsub.ValidationAccept {
 		return result
 	}
-	a, ok := msg.(*protocol.Announce)
-	if !ok {
+	var a *protocol.Announce
+	var err error
+	align, isRecord := msg.(*protocol.Align)
+	if isRecord {
+		a, err = bodyOf(align), align.Verify()
+	} else if a, _ = msg.(*protocol.Announce); a == nil {
 		return g.reject(from, errMisplaced)
+	} else {
+		err = a.Verify()
 	}
-	if err := a.Verify(); err != nil {
+	if err != nil {
 		return g.reject(from, err)
 	}
 	if !g.tasks.begin() { // from here on it may take long
@@ -185,6 +205,12 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 		return pubsub.ValidationIgnore
 	}
 	m.ValidatorData = &protocol.Update{Announce: *a, Body: body}
+	if isRecord {
+		if _, err := protocol.DecodeAlignment(body); err != nil {
+			return pubsub.ValidationIgnore // its author's fault, of whom only we and the one before us need to know
+		}
+		m.ValidatorData = &protocol.Record{Align: *align, Body: body}
+	}
 	return pubsub.ValidationAccept
 }
 

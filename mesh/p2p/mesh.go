@@ -456,14 +456,16 @@ func (m *Mesh) Send(ctx context.Context, e protocol.Envelope) error {
 
 // checkOwn keeps us from saying what others would blame us for.
 func checkOwn(m protocol.Message) error {
-	u, ok := m.(*protocol.Update)
-	switch {
-	case !ok:
-		return nil
-	case len(u.Body) > protocol.MaxBody:
-		return fmt.Errorf("%w: a body of %d bytes", protocol.ErrTooLong, len(u.Body))
+	switch m := m.(type) {
+	case *protocol.Update:
+		if len(m.Body) > protocol.MaxBody {
+			return fmt.Errorf("%w: a body of %d bytes", protocol.ErrTooLong, len(m.Body))
+		}
+		return m.Verify()
+	case *protocol.Record:
+		return m.Verify()
 	}
-	return u.Verify()
+	return nil
 }
 
 // Close saves the peer book, says good-bye, and ends everything.

@@ -99,10 +99,13 @@ func readMessage(r io.Reader, n int, claim func(int) error) (protocol.Message, e
 	if err != nil {
 		return nil, err
 	}
-	if u, ok := msg.(*protocol.Update); ok {
-		return u, u.Verify()
+	switch m := msg.(type) {
+	case *protocol.Update:
+		err = m.Verify()
+	case *protocol.Record:
+		err = m.Verify()
 	}
-	return msg, nil
+	return msg, err
 }
 
 // A loan is the memory that half-read messages of one stream take. Those of all peers together have a limit, and so

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +151,7 @@ type statusReport struct {
 	Expires    *time.Time      `json:"swarm_expires,omitempty"`
 	Reach      *reachReport    `json:"reach,omitempty"`
 	LastFold   *foldReport     `json:"last_fold,omitempty"`
+	Central    *centralReport  `json:"central,omitempty"`
 	Uptime     float64         `json:"uptime_seconds,omitempty"`
 	Notes      []string        `json:"notes,omitempty"` // what was found wrong with the home, and what was done about it
 }
@@ -197,6 +199,47 @@ type foldReport struct {
 	Verdict string          `json:"verdict"`
 	Gain    float64         `json:"gain"`
 	Reason  string          `json:"reason,omitempty"`
+}
+
+// A centralReport is whose turn it is to be central, and what centrals did.
+type centralReport struct {
+	Term       uint64          `json:"term"`              // minutes since 1970
+	Central    protocol.PeerID `json:"central,omitempty"` // empty while that is not known
+	Rank       int             `json:"rank"`              // ours in this term: 0 is to speak first; -1 for none
+	Candidates int             `json:"candidates"`        // ourselves included
+	Aligned    int             `json:"aligned"`           // skills
+	Last       *alignedReport  `json:"last,omitempty"`    // that was aligned
+	Records    uint64          `json:"records"`           // taken in since the node began
+	Published  uint64          `json:"published"`         // ours of them
+	Convicted  int             `json:"convicted"`         // centrals that signed what was false
+}
+
+// An alignedReport is a skill as a central aligned it.
+type alignedReport struct {
+	Skill   string          `json:"skill"`
+	Central protocol.PeerID `json:"central"`
+	Term    uint64          `json:"term"`
+	Inputs  int             `json:"inputs"`
+	Verdict string          `json:"verdict,omitempty"` // empty while it is being tried
+	Gain    float64         `json:"gain"`
+}
+
+func centralOf(n *node.Node) *centralReport {
+	c := n.Conversation().Central()
+	r := &centralReport{
+		Term: uint64(c.Term), Rank: slices.Index(c.Ranks, n.Self()), Candidates: c.Members, Aligned: c.Skills, Records: c.Accepted,
+		Published: c.Published, Convicted: c.Convicted,
+	}
+	if len(c.Ranks) > 0 {
+		r.Central = c.Ranks[0]
+	}
+	if l := c.Last; l != nil {
+		r.Last = &alignedReport{Skill: l.Skill, Central: l.Author, Term: uint64(l.Term), Inputs: len(l.Inputs), Gain: float64(l.Gain) / 1e6}
+		if l.Verdict != 0 {
+			r.Last.Verdict = l.Verdict.String()
+		}
+	}
+	return r
 }
 
 // addSwarm adds which swarm the home is in.
@@ -247,6 +290,7 @@ func (s *session) routes() http.Handler {
 	ask("/v1/status", func(n *node.Node) any {
 		r := statusOf(n, s.dev.Home)
 		s.addTo(&r)
+		r.Central = centralOf(n)
 		return r
 	})
 	ask("/v1/peers", func(n *node.Node) any {

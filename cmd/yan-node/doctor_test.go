@@ -310,3 +310,30 @@ func TestBuffers(t *testing.T) {
 		t.Errorf("%d", n)
 	}
 }
+
+// What is odd about a peer stands beside it, and the worst first.
+func TestPeerNotes(t *testing.T) {
+	relay := []wayReport{{Way: "relay", Transport: "tcp"}}
+	quic := []wayReport{{Way: "lan", Transport: "tcp"}, {Way: "direct", Transport: "quic"}, {Way: "direct", Transport: "quic"}}
+	for _, c := range []struct {
+		r    peerReport
+		says string
+		way  string
+	}{
+		{peerReport{Here: true, State: peerTalks, Ways: quic}, "", "direct quic, lan tcp"},
+		{peerReport{Here: true, State: peerTalks, Ways: relay}, "through a relay", "relay"},
+		{peerReport{Here: true, State: peerTalks}, "not connected", ""},
+		{peerReport{Here: true, State: peerSilent, Ways: quic}, "Hello", "direct quic, lan tcp"},
+		{peerReport{Here: true, State: peerForeign, Reason: "its model is x", Ways: quic}, "its model is x", "direct quic, lan tcp"},
+		{peerReport{Ways: relay}, "doctor", "relay"},
+		{peerReport{Shunned: true}, "only harm", ""},
+		{peerReport{Faulty: true, Shunned: true}, "for what it sent", ""},
+	} {
+		if got := c.r.note(); !strings.Contains(got, c.says) || (c.says == "") != (got == "") {
+			t.Errorf("%+v: %q", c.r, got)
+		}
+		if got := c.r.way(); got != c.way {
+			t.Errorf("%+v: %q", c.r, got)
+		}
+	}
+}

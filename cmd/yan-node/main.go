@@ -121,14 +121,17 @@ func agent() string {
 }
 
 // warnings logs what the owner should know, without the time: it is read when it is written.
-func warnings(w io.Writer) *slog.Logger {
+func warnings(w io.Writer) *slog.Logger { return untimed(w, slog.LevelWarn) }
+
+// untimed logs what matters at least as much as level, without the time.
+func untimed(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
-		Level: slog.LevelWarn,
+		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey && len(groups) == 0 {
 				return slog.Attr{}
 			}
-			return a
+			return named(groups, a)
 		},
 	}))
 }

@@ -162,6 +162,8 @@ func TestBadUsage(t *testing.T) {
 		"--exit-after-read":                       "--read",
 		"--read x --skill a/b":                    "skill name",
 		"--log loud":                              "text or json",
+		"--log-format loud":                       "text or json",
+		"--log-level loud":                        "debug, info, warn or error",
 		"--for -1s":                               "negative",
 		"complete":                                "no prompt",
 		"complete --prompt a --max 0":             "1 or more",

@@ -50,6 +50,7 @@ type nodeView struct {
 	newest        []exchange.Newest
 	peers         map[string]int // by state
 	shunned       int
+	central       exchange.CentralStatus
 }
 
 // The states of a peer that is on the mesh, to the conversation.
@@ -75,7 +76,7 @@ func viewOf(n *node.Node) *nodeView {
 	v := &nodeView{
 		model: protocol.Digest(l.Fingerprint()).String(), self: string(n.Self()), events: l.Events(), seen: n.Seen(),
 		active: float64(c.Active) / float64(c.Sections), bytes: l.SkillBytes(), memory: l.Memory(),
-		counts: x.Counts(), load: x.Load(), newest: x.Newest(),
+		counts: x.Counts(), load: x.Load(), newest: x.Newest(), central: x.Central(),
 		skills: map[[2]string]int{{"own", "awake"}: 0, {"own", "resting"}: 0, {"peer", "awake"}: 0, {"peer", "resting"}: 0},
 		peers:  map[string]int{peerTalks: 0, peerSilent: 0, peerForeign: 0},
 	}
@@ -235,6 +236,19 @@ var metrics = []metric{
 			put(float64(n.counts.Judged[v]), v.String())
 		}
 	})},
+
+	{"yan_central_info", "Whose turn it is to be central: 1.", gauge, []string{"central"}, ofNode(func(n *nodeView, put putter) {
+		if len(n.central.Ranks) > 0 {
+			put(1, string(n.central.Ranks[0]))
+		}
+	})},
+	{"yan_central_term", "The term: minutes since 1970.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Term)) })},
+	{"yan_central_candidates", "Peers that could be central in this term, this one included.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Members)) })},
+	{"yan_records", "Records of centrals that are kept.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Records)) })},
+	{"yan_records_accepted_total", "Records of centrals that were taken in, our own included.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Accepted)) })},
+	{"yan_records_published_total", "Records that this node published when it was central.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Published)) })},
+	{"yan_centrals_convicted", "Centrals that signed a result which was false.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Convicted)) })},
+	{"yan_skills_aligned", "Skills that are merged as a central said.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.central.Skills)) })},
 
 	{"yan_events_total", "Events of the owner's stream, in the device's life.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.events)) })},
 	{"yan_read_events_total", "Events of the owner's stream since the node began.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.seen.Events)) })},

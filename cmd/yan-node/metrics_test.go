@@ -101,7 +101,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 }
 
 // Two nodes of a swarm exchange a skill, and then every metric that is documented is there, as Prometheus would have
-// it, and says what happened.
+// it, and says what happened; and so do peers, status and the log.
 func TestMetricsOfARunningNode(t *testing.T) {
 	model := pocket(t)
 	one, two := newHome(t), filepath.Join(t.TempDir(), "two")
@@ -112,7 +112,7 @@ func TestMetricsOfARunningNode(t *testing.T) {
 	a := begin(t, new(runFlags), keyboard, append(flags, one, "--share", "skills", "--skill", "ferry", "--read", file(t, "book.txt", text))...)
 	ready := a.wait("ready")
 	a.wait("read")
-	b := begin(t, new(runFlags), keyboard, append(flags, two, "--join", ready.Addrs[0])...)
+	b := begin(t, new(runFlags), keyboard, append(flags, two, "--join", ready.Addrs[0], "--log-format", "json", "--log-level", "info")...)
 	at := b.wait("ready").API
 	b.wait("fold")
 
@@ -135,8 +135,8 @@ func TestMetricsOfARunningNode(t *testing.T) {
 			t.Fatalf("no metric in %q", row)
 		}
 		switch m[1] {
-		case "yan_round_trip_seconds", "yan_nat_punchable":
-			continue // the first probe comes when it comes, and there is no address translation here: see mesh/p2p and below
+		case "yan_round_trip_seconds", "yan_nat_punchable", "yan_central_info":
+			continue // what takes minutes, or an address translation, is below
 		}
 		if !strings.Contains(to, "# TYPE "+m[1]+" "+m[2]+"\n") {
 			t.Errorf("%s, a %s, is not there", m[1], m[2])
@@ -182,6 +182,45 @@ func TestMetricsOfARunningNode(t *testing.T) {
 			t.Errorf("%s is %q", series, got)
 		}
 	}
+
+	peers := decode[[]peerReport](t, must(t, "", "peers", "--json", "--home", two))
+	if len(peers) != 1 || peers[0].ID != self || !peers[0].Here || peers[0].State != peerTalks || peers[0].Held != 1 || peers[0].Folded != 1 ||
+		peers[0].Since == nil || len(peers[0].Ways) == 0 || peers[0].Ways[0].Way != "local" || peers[0].Ways[0].Transport != "quic" || peers[0].Note != "" {
+		t.Errorf("%+v", peers)
+	}
+	table := must(t, "", "peers", "--home", two)
+	if !strings.Contains(table, self.Short()) || strings.Contains(table, string(self)) || !strings.Contains(table, "local quic") {
+		t.Errorf("%s", table)
+	}
+	if table := must(t, "", "peers", "--full", "--home", two); !strings.Contains(table, string(self)) {
+		t.Errorf("%s", table)
+	}
+	status := decode[statusReport](t, must(t, "", "status", "--json", "--home", two, "--model", model))
+	if f := status.LastFold; f == nil || f.Author != self || f.Skill != "ferry" || f.Verdict != "folded" || f.When.IsZero() {
+		t.Errorf("%+v", f)
+	}
+	if !strings.HasPrefix(status.Swarm, "swarm-") || status.Expires == nil || status.States[peerTalks] != 1 || status.Central == nil {
+		t.Errorf("%+v", status)
+	}
+	if out := must(t, "", "status", "--home", two, "--model", model); !strings.Contains(out, "last tried: skill ferry of "+self.Short()) || !strings.Contains(out, "in swarm-") {
+		t.Errorf("%s", out)
+	}
+
+	a.stop()
+	_, errs := b.stop()
+	said := map[string]map[string]any{}
+	for line := range strings.Lines(errs) {
+		if strings.HasPrefix(line, "{") { // the others are for people
+			entry := decode[map[string]any](t, line)
+			said[entry["msg"].(string)] = entry
+		}
+	}
+	if e := said["peer joined"]; e["peer"] != string(self) || e["level"] != "INFO" {
+		t.Errorf("%v", said)
+	}
+	if e := said["fold"]; e["peer"] != string(self) || !strings.HasPrefix(fmt.Sprint(e["update"]), self.Short()+"/") || e["verdict"] != "folded" {
+		t.Errorf("%v", e)
+	}
 }
 
 // A node that does not answer is a metric too, and what does not need it is still told.
@@ -190,6 +229,10 @@ func TestMetricsWithoutTheNode(t *testing.T) {
 		links: []p2p.Link{{Rounds: 3 * time.Second}, {Rounds: time.Second}, {}, {Rounds: 2 * time.Second}}})
 	if whole["yan_nat_punchable"] != 1 || whole["yan_round_trip_seconds"] != 6 {
 		t.Errorf("%v", whole)
+	}
+	turn := metricsOf(t, &view{node: &nodeView{central: exchange.CentralStatus{Term: 30_000_000, Ranks: []protocol.PeerID{"a", "b"}, Convicted: 1, Accepted: 7, Published: 2}}})
+	if turn["yan_central_info"] != 1 || turn["yan_central_term"] != 30_000_000 || turn["yan_centrals_convicted"] != 1 || turn["yan_records_accepted_total"] != 7 || turn["yan_records_published_total"] != 2 {
+		t.Errorf("%v", turn)
 	}
 	got := metricsOf(t, &view{writes: diskWrites{Done: 3, Worst: 2 * time.Second}})
 	if answers, there := got["yan_node_answers"]; !there || answers != 0 || got["yan_store_writes_total"] != 3 || got["yan_store_slowest_write_seconds"] != 2 {

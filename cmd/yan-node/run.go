@@ -41,7 +41,7 @@ type runFlags struct {
 	skill        string
 	exitAfter    bool
 	length       time.Duration
-	log          string
+	log, level   string
 	seed         uint64
 
 	journal func(node.Journal) node.Journal // what stands before the disk; for tests
@@ -61,7 +61,10 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.skill, "skill", "", "name what is read or typed: it is learnt into the skill of that name")
 	flags.BoolVar(&f.exitAfter, "exit-after-read", false, "end once all is read")
 	flags.DurationVar(&f.length, "for", 0, "end after so long (0 for never)")
-	flags.StringVar(&f.log, "log", "text", "how a node without a terminal logs: text or json")
+	flags.StringVar(&f.log, "log-format", "text", "how it logs: text or json")
+	flags.StringVar(&f.log, "log", "text", "the same as --log-format")
+	_ = flags.MarkHidden("log") // there is one of that name
+	flags.StringVar(&f.level, "log-level", "", "what it logs: debug, info, warn or error (default info without a terminal, else warn)")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of what the node draws by chance when it speaks")
 }
 
@@ -88,7 +91,10 @@ func (f *runFlags) check() error {
 		return ui.Usage("--for %v: a length of time is not negative", f.length)
 	}
 	if f.log != "text" && f.log != "json" {
-		return ui.Usage("--log %q: write text or json", f.log)
+		return ui.Usage("--log-format %q: write text or json", f.log)
+	}
+	if _, err := levelOf(f.level, slog.LevelInfo); err != nil {
+		return err
 	}
 	if f.offline && (f.lan || f.serveRelay || len(f.join)+len(f.listen)+len(f.relays) > 0) {
 		return ui.Usage("--offline meets nobody: leave out --listen, --join, --relay, --serve-relay and --lan, or --offline")
@@ -153,6 +159,38 @@ func named(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
+// levelOf parses --log-level.
+func levelOf(text string, otherwise slog.Level) (slog.Level, error) {
+	switch text {
+	case "":
+		return otherwise, nil
+	case "debug", "info", "warn", "error":
+		var l slog.Level
+		return l, l.UnmarshalText([]byte(text))
+	}
+	return 0, ui.Usage("--log-level %q: write debug, info, warn or error", text)
+}
+
+// logger logs as the flags say. Who sits before it needs no times, and only what matters.
+func (s *session) logger() *slog.Logger {
+	usual := slog.LevelWarn
+	if s.daemon() {
+		usual = slog.LevelInfo
+	}
+	level, err := levelOf(s.level, usual)
+	if err != nil {
+		level = usual // check has refused it before
+	}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: named}
+	switch {
+	case s.runFlags.log == "json":
+		return slog.New(slog.NewJSONHandler(s.errs, options))
+	case s.daemon():
+		return slog.New(slog.NewTextHandler(s.errs, options))
+	}
+	return untimed(s.errs, level)
+}
+
 // daemon reports whether nobody is there but the log.
 func (s *session) daemon() bool { return s.input == silent && s.read == "" }
 
@@ -172,14 +210,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.json {
 		s.out.notes, s.out.json = s.errs, true
 	}
-	switch options := (&slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: named}); {
-	case !s.daemon():
-		s.log = warnings(s.errs)
-	case f.log == "json":
-		s.log = slog.New(slog.NewJSONHandler(s.errs, options))
-	default:
-		s.log = slog.New(slog.NewTextHandler(s.errs, options))
-	}
+	s.log = s.logger()
 
 	var source io.Reader
 	if f.read != "" {

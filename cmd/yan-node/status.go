@@ -18,6 +18,7 @@ import (
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/node/store"
+	"github.com/yanmesh/yan/protocol"
 )
 
 // maxAnswer bounds what is read of a node's answer.
@@ -126,6 +127,9 @@ func statusCommand(c *common) *cobra.Command {
 			fmt.Fprintln(out)
 			if r.Running {
 				fmt.Fprintf(out, "shares %s, %s\n", r.Share, r.around())
+				if r.Central != nil && r.Central.Central != "" {
+					fmt.Fprintf(out, "%s\n", r.Central.say(r.ID))
+				}
 				if r.LastFold != nil {
 					fmt.Fprintf(out, "%s\n", r.LastFold)
 				}
@@ -161,6 +165,22 @@ func (r *statusReport) around() string {
 		text += "; others reach it through a relay"
 	case len(r.Reach.Unreachable) > 0:
 		text += "; nobody from outside reaches it: see yan-node doctor"
+	}
+	return text
+}
+
+// say says whose turn it is, to the device of that name.
+func (c *centralReport) say(self protocol.PeerID) string {
+	who := c.Central.Short()
+	if c.Central == self {
+		who = "this device"
+	}
+	text := fmt.Sprintf("term %d: %s is central of %d, %d skills aligned", c.Term, who, c.Candidates, c.Aligned)
+	if c.Convicted > 0 {
+		text += fmt.Sprintf(", %d centrals convicted of false results", c.Convicted)
+	}
+	if l := c.Last; l != nil {
+		text += fmt.Sprintf("; last %s of %d devices by %s (%+.4f nats an event)", l.Skill, l.Inputs, l.Central.Short(), l.Gain)
 	}
 	return text
 }

@@ -342,7 +342,7 @@ func (m *Mesh) told(from peer.ID, msg protocol.Message) {
 		}
 		u, err := m.bodies.told(m.ctx, a, from)
 		if err != nil {
-			m.log.Debug("p2p: no body", "update", a.ID, "from", from, "why", err)
+			m.log.Debug("p2p: no body", "update", a.ID, "peer", from, "why", err)
 			return
 		}
 		msg = u

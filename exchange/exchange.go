@@ -229,6 +229,8 @@ func (m *Machine) Leave() (a Actions) {
 			m.letGo(&a, m.live[id])
 		}
 	}
+	clear(m.al.records)
+	clear(m.al.aligned)
 	return a
 }
 

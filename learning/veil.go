@@ -35,8 +35,8 @@ const (
 // weights, the background and the name are known to everyone, so nothing but those two vectors comes from what was
 // learnt, and Events and Gain, which the caller answers for.
 //
-// Of what is published every device makes the best it can: rows in which there is little but noise are
-// shrunk (James and Stein 1961, the positive part), which tells nobody anything that was not told already.
+// Of what is to be published the best is made: rows that may be noise alone are left out, and the others are
+// shrunk by what of them is noise (James and Stein 1961), which tells nobody anything more.
 func (d *Delta) Veil(base *model.Model, v Veil, r *rand.Rand) (*Delta, error) {
 	c := base.Config
 	if r == nil || !(v.Clip > 0) || !(v.Deviation > 0) {
@@ -88,8 +88,12 @@ func (v Veil) draw(x []float32, length float64, row int, r *rand.Rand) error {
 	privacy.Noise(x, deviation, r)
 	for at := 0; at < len(x); at += row {
 		part := x[at:min(at+row, len(x))]
-		sum := float64(kernel.SumSquares(part))
-		kernel.Scale(part, float32(max(0, 1-float64(len(part)-2)*deviation*deviation/max(sum, 1e-30))))
+		n, sum := float64(len(part)), float64(kernel.SumSquares(part))/(deviation*deviation)
+		if sum < n+4*math.Sqrt(2*n) { // as noise alone may come to
+			clear(part)
+			continue
+		}
+		kernel.Scale(part, float32(1-(n-2)/sum))
 	}
 	return nil
 }

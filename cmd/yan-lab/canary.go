@@ -32,6 +32,7 @@ type canaryOptions struct {
 	rehearse   int
 	candidates int
 	budgets    []float64
+	clip       float64
 	seeds      int
 	seed       uint64
 	json       bool
@@ -67,6 +68,7 @@ Gain is bits a byte that another device saves with what it was sent, on what was
 	f.IntVar(&o.rehearse, "rehearse", 16, "passes over a line when it ends, at most")
 	f.IntVar(&o.candidates, "candidates", 1024, "among how many a secret is ranked")
 	f.Float64SliceVar(&o.budgets, "epsilon", []float64{8, 1e4, 1e5, 1e6, 1e7}, "budgets")
+	f.Float64Var(&o.clip, "clip", 0, "how long a change of the weights may be within a budget; 0 for what nodes take")
 	f.IntVar(&o.seeds, "seeds", 3, "how many owners, with eight secrets each")
 	f.Uint64Var(&o.seed, "seed", 1, "the first seed")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
@@ -253,7 +255,7 @@ func (w *owner) live(m *model.Model, o canaryOptions, l life) (*wiretap, error) 
 	if l.shared {
 		to := node.Terms{Policy: node.Public}
 		if l.epsilon > 0 {
-			to.Epsilon, to.Delta, to.Versions = l.epsilon, 1e-5, 1
+			to.Epsilon, to.Delta, to.Versions, to.Clip = l.epsilon, 1e-5, 1, o.clip
 		}
 		if err := terms(private, to); err != nil {
 			return nil, err
@@ -361,8 +363,8 @@ func canary(cmd *cobra.Command, o canaryOptions) error {
 		return ui.Usage("canary: --seeds %d, --say %d, --repeat %d, --rehearse %d, --candidates %d: a seed, 1024 bytes, a pass and 16 candidates at least", o.seeds, o.say, o.repeat, o.rehearse, o.candidates)
 	}
 	for _, e := range o.budgets {
-		if err := (node.Terms{Policy: node.Public, Epsilon: e, Delta: 1e-5}).Check(); err != nil || e == 0 {
-			return ui.Usage("canary: --epsilon %v is no budget", e)
+		if err := (node.Terms{Policy: node.Public, Epsilon: e, Delta: 1e-5, Clip: o.clip}).Check(); err != nil || e == 0 {
+			return ui.Usage("canary: --epsilon %v with a clip of %v is no budget", e, o.clip)
 		}
 	}
 	m, err := loadBase(o.model)

@@ -120,6 +120,61 @@ func TestSyncHead(t *testing.T) {
 	}
 }
 
+// What syncHead lets through is a claim that it allows, and it hands back every byte that it read.
+func FuzzSyncHead(f *testing.F) {
+	f.Add(claim(f, 3, 0))
+	f.Add(append(claim(f, 1000, 0), 1, 2, 3))
+	f.Add([]byte{kindError, 0x81, 0xa5, 'E', 'r', 'r', 'o', 'r', 0xa1, 'x'})
+	f.Add([]byte{kindPushPull, 0xdf, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.NewReader(b)
+		head, err := syncHead(in)
+		if len(head) > 128 || !bytes.HasPrefix(b, head) {
+			t.Fatalf("%x became %x", b, head)
+		}
+		if err != nil {
+			return
+		}
+		rest, _ := io.ReadAll(in)
+		if !bytes.Equal(append(head, rest...), b) {
+			t.Fatalf("of %x bytes were lost", b)
+		}
+		if again, err := syncHead(bytes.NewReader(b)); err != nil || !bytes.Equal(again, head) {
+			t.Fatalf("%x is read as %x and then as %x, %v", b, head, again, err)
+		}
+	})
+}
+
+// A frame is read as it was written, and what is no frame takes no more memory than has come.
+func FuzzFrame(f *testing.F) {
+	f.Add(frameOf([]byte("a frame")))
+	f.Add([]byte{0xff, 0xff, 0xff, 0x7f, 1, 2, 3})
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const most = 1 << 20
+		r := bufio.NewReader(bytes.NewReader(b))
+		n, err := readLength(r, most)
+		if err != nil {
+			return
+		}
+		if n < 1 || n > most {
+			t.Fatalf("a length of %d", n)
+		}
+		claimed := 0
+		frame, err := readClaimed(r, n, func(n int) error { claimed += n; return nil })
+		if claimed > max(firstBytes, 2*len(b)) {
+			t.Fatalf("%d bytes came, and %d were claimed", len(b), claimed)
+		}
+		if err != nil {
+			return
+		}
+		again, err := readLength(bufio.NewReader(bytes.NewReader(frameOf(frame))), most)
+		if len(frame) != n || err != nil || again != n {
+			t.Fatalf("%d bytes, then %d, %v", len(frame), again, err)
+		}
+	})
+}
+
 // readBytes claims memory for what has come, not for what was promised.
 func TestReadBytes(t *testing.T) {
 	all := make([]byte, 5*chunk+7)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,14 @@ import (
 	"github.com/yanmesh/yan/protocol"
 )
 
-func main() { ui.Main(command(new(runFlags))) }
+func main() {
+	// A device's memory is scarcer than its processor: garbage takes at most half of what is in use, unless the owner
+	// wants it otherwise.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	ui.Main(command(new(runFlags)))
+}
 
 // common are the flags that every command has.
 type common struct {

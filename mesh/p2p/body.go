@@ -30,8 +30,10 @@ const (
 	lineages     = 2048            // skills of authors of which we know the version that is here
 	fetchFrom    = 3               // peers that are asked for one body
 	slowest      = 32 << 10        // bytes a second; a slower peer is given up
-	fetchRounds  = 3               // how often they are asked
-	fetchPause   = time.Second     // before they are asked again, and then twice as long
+	fetchRounds  = 8               // how often they are asked
+	fetchNone    = 2               // how often, if they all say that they do not have it
+	fetchPause   = time.Second     // before they are asked again, and then twice as long each time
+	fetchLongest = 8 * time.Second // but no longer than that
 	fetchTime    = 2 * time.Minute // for one body, from all of them
 )
 
@@ -208,7 +210,7 @@ func (b *bodies) fetch(ctx context.Context, w want, from peer.ID) ([]byte, error
 		return nil, err
 	}
 	defer done()
-	body, err := b.gather(ctx, w, b.providers(w.author, from))
+	body, err := b.gather(ctx, w, from)
 	if err != nil {
 		b.counts.failed.Add(1)
 		return nil, err

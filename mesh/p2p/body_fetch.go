@@ -117,9 +117,9 @@ func (h *halves) leave(d protocol.Digest, x *half, now time.Time) {
 	}
 }
 
-// gather gets a body from the peers, the first of whom brought the news, one after the other. Where one stops the next goes on. If what they gave together is not the body, each is
+// gather gets a body from the peers, one of whom brought the news, one after the other. Where one stops the next goes on. If what they gave together is not the body, each is
 // asked for all of it, and when one has the body it shows who of the others had not.
-func (b *bodies) gather(ctx context.Context, w want, from []peer.ID) (_ []byte, err error) {
+func (b *bodies) gather(ctx context.Context, w want, news peer.ID) (_ []byte, err error) {
 	b.mu.Lock()
 	h := b.begun.take(w.digest, time.Now())
 	b.mu.Unlock()
@@ -128,6 +128,7 @@ func (b *bodies) gather(ctx context.Context, w want, from []peer.ID) (_ []byte, 
 	}
 	var mixed *half // what was not the body, of several peers
 	liars := make(map[peer.ID]bool)
+	from := b.providers(w.author, news)
 	defer func() {
 		if err != nil && mixed == nil {
 			b.mu.Lock()
@@ -136,10 +137,12 @@ func (b *bodies) gather(ctx context.Context, w want, from []peer.ID) (_ []byte, 
 		}
 	}()
 	err = errNone
-	for round := range fetchRounds {
-		if round > 0 && !pause(ctx, fetchPause<<(round-1)) {
+	none := 0
+	for round := 0; round < fetchRounds && none < fetchNone; round++ {
+		if round > 0 && !pause(ctx, min(fetchPause<<(round-1), fetchLongest)) {
 			break
 		}
+		none++
 		for _, id := range from {
 			if liars[id] {
 				continue
@@ -160,6 +163,9 @@ func (b *bodies) gather(ctx context.Context, w want, from []peer.ID) (_ []byte, 
 				}
 				return h.body, nil
 			}
+			if !errors.Is(ferr, errNone) {
+				none = 0
+			}
 			lied := errors.Is(ferr, errWrong)
 			if ferr == nil {
 				ferr = errWrong
@@ -168,7 +174,7 @@ func (b *bodies) gather(ctx context.Context, w want, from []peer.ID) (_ []byte, 
 				}
 				h = new(half)
 			}
-			if errors.Is(ferr, errSize) && id == from[0] {
+			if errors.Is(ferr, errSize) && id == news {
 				lied = true // it passed the head on, so it had the body
 			}
 			if lied {

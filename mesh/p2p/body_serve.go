@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/yanmesh/yan/mesh/patch"
@@ -182,7 +183,8 @@ func (b *bodies) turnTo(ctx context.Context, id peer.ID) (done func(), err error
 }
 
 // distant reports whether the peer at the other end is beyond the local network.
-func distant(s network.Stream) bool {
-	a := s.Conn().RemoteMultiaddr()
+func distant(s network.Stream) bool { return beyond(s.Conn().RemoteMultiaddr()) }
+
+func beyond(a ma.Multiaddr) bool {
 	return !manet.IsIPLoopback(a) && !manet.IsPrivateAddr(a) && !manet.IsIP6LinkLocal(a)
 }

@@ -19,6 +19,7 @@ import (
 const (
 	gossipFrame = protocol.MaxAnnounce // bytes of one message to everyone
 	gossipRPC   = 256 << 10            // bytes of what gossipsub sends at once
+	spareFrom   = 200                  // bytes from which who has a message says so to those who would send it, too: a head is checked for as long as its body takes to come
 	sayChecks   = 64                   // messages checked at once
 	newsChecks  = 64                   // announcements checked, and waiting to be fetched, at once
 	speakers    = 1024                 // peers whose rate we know
@@ -53,7 +54,10 @@ type topic struct {
 func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *gate, t *tasks, b *bodies) (*gossip, error) {
 	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault, gate: gt}
 	g.rates, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil) // the only error is a size of zero
+	params := pubsub.DefaultGossipSubParams()
+	params.IDontWantMessageThreshold = spareFrom
 	ps, err := pubsub.NewGossipSub(ctx, h,
+		pubsub.WithGossipSubParams(params),
 		pubsub.WithGossipSubProtocols([]libp2p.ID{p.gossip}, features),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithMaxMessageSize(gossipRPC),

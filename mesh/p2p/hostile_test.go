@@ -247,7 +247,7 @@ func TestFalseNews(t *testing.T) {
 				e := w.evil(9, 2)
 				frame, body := lie()
 				var asked atomic.Int32
-				e.SetStreamHandler(p.body, func(s network.Stream) {
+				e.SetStreamHandler(p.wholeBody, func(s network.Stream) {
 					asked.Add(1)
 					s.Write(binary.BigEndian.AppendUint32(nil, uint32(len(body))))
 					s.Write(body)
@@ -291,7 +291,7 @@ func TestFalseNews(t *testing.T) {
 	}
 }
 
-// When the peer that brings the news serves a false body, or none, it comes from another.
+// When the peer that brings the news serves a false body, or none, it comes from another. This one knows no pieces.
 func TestBodyFromAnother(t *testing.T) {
 	p, err := newProtocols("yan")
 	if err != nil {
@@ -307,7 +307,7 @@ func TestBodyFromAnother(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				all := w.nodes(3)
 				e := w.evil(9, 1)
-				e.SetStreamHandler(p.body, serve)
+				e.SetStreamHandler(p.wholeBody, serve)
 				u := update(1, 1, 1024)
 				all[1].bodies.keep(u.Digest, u.Body)
 				began := time.Now()

@@ -228,6 +228,37 @@ func (g *gate) vouch(id peer.ID, meta []byte) error {
 	return err
 }
 
+// passOf is the pass of a peer that is admitted, nil if we do not know it.
+func (g *gate) passOf(id peer.ID) []byte {
+	g.mu.Lock()
+	a := g.known[id]
+	if protocol.PeerID(id.String()) == g.self {
+		a = g.own
+	}
+	g.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	b, err := protocol.EncodePass(&protocol.Pass{Swarm: a.Swarm, Admission: a})
+	if err != nil {
+		return nil // it was decoded, so it can be encoded
+	}
+	return b
+}
+
+// learnOf takes in admissions of members of other cells: what they publish is heard only if they are admitted.
+func (g *gate) learnOf(passes [][]byte) {
+	for _, b := range passes {
+		p, err := protocol.DecodePass(b)
+		if err != nil || p.Admission == nil {
+			continue
+		}
+		if id, err := peer.Decode(string(p.Admission.Peer)); err == nil {
+			_ = g.admit(id, p.Admission) // whoever is not admitted is not
+		}
+	}
+}
+
 // shown is what membership says of ourselves.
 func (g *gate) shown() []byte {
 	b, err := protocol.EncodePass(g.pass(false))

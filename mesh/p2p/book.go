@@ -85,6 +85,14 @@ func older(a peer.ID, x *entry, b peer.ID, y *entry) bool {
 	return cmp.Or(x.seen.Compare(y.seen), cmp.Compare(a, b)) < 0
 }
 
+// met reports whether the peer was a member once.
+func (b *book) met(id peer.ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.known[id]
+	return e != nil && !e.seen.IsZero()
+}
+
 // failed notes an attempt that did not reach the peer. It returns how many did
 // not since it was last seen, and whether the owner asked for it.
 func (b *book) failed(id peer.ID) (fails int, asked bool) {

@@ -39,7 +39,7 @@ type gossip struct {
 	fault  func(peer.ID, error)
 	gate   *gate // nil: everyone may speak
 
-	say, news topic
+	say, news, words topic // words are what cells say of themselves
 
 	mu    sync.Mutex // guards rates
 	rates *simplelru.LRU[peer.ID, *pace]
@@ -50,8 +50,8 @@ type topic struct {
 	sub *pubsub.Subscription
 }
 
-// newGossip joins both topics. What it starts ends with ctx.
-func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *gate, t *tasks, b *bodies) (*gossip, error) {
+// newGossip joins all topics. What it starts ends with ctx.
+func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *gate, t *tasks, b *bodies, c *cells) (*gossip, error) {
 	g := &gossip{self: h.ID(), tasks: t, bodies: b, fault: s.fault, gate: gt}
 	g.rates, _ = simplelru.NewLRU[peer.ID, *pace](speakers, nil) // the only error is a size of zero
 	params := pubsub.DefaultGossipSubParams()
@@ -68,7 +68,7 @@ func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *ga
 		pubsub.WithBlacklist(s),
 		pubsub.WithRawTracer(rumours{s.fault}),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
-			pubsub.NewAllowlistSubscriptionFilter(p.topicSay, p.topicNews), 16)),
+			pubsub.NewAllowlistSubscriptionFilter(p.topicSay, p.topicNews, p.topicCells), 16)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("p2p: gossipsub: %w", err)
@@ -77,6 +77,15 @@ func newGossip(ctx context.Context, h host.Host, p protocols, s *strikes, gt *ga
 		return nil, err
 	}
 	if g.news, err = join(ps, p.topicNews, g.checkNews, newsChecks); err != nil {
+		return nil, err
+	}
+	word := func(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+		if from != g.self && !g.may(m.GetFrom(), time.Now()) {
+			return pubsub.ValidationIgnore
+		}
+		return c.check(from, m)
+	}
+	if g.words, err = join(ps, p.topicCells, word, wordChecks); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -142,15 +151,15 @@ func publish(ctx context.Context, t topic, m protocol.Message) error {
 	return nil
 }
 
-// listen hands on what the checks let through, until ctx ends.
-func (g *gossip) listen(ctx context.Context, t topic, heard func(peer.ID, protocol.Message)) {
+// listen hands on what the checks let through, with its author and who passed it on, until ctx ends.
+func (g *gossip) listen(ctx context.Context, t topic, heard func(author, via peer.ID, msg protocol.Message)) {
 	for {
 		m, err := t.sub.Next(ctx)
 		if err != nil {
 			return
 		}
 		if msg, ok := m.ValidatorData.(protocol.Message); ok && m.ReceivedFrom != g.self {
-			heard(m.GetFrom(), msg)
+			heard(m.GetFrom(), m.ReceivedFrom, msg)
 		}
 	}
 }

@@ -30,8 +30,8 @@ import (
 )
 
 const (
-	maxMembers  = 256              // members at once; every member probes all of them
-	rejoinEvery = 15 * time.Second // how often a peer that we miss is looked for
+	maxMembers  = cellPeers + neighbours // peers talked with at once
+	rejoinEvery = 15 * time.Second       // how often a peer that we miss is looked for
 	joinsAtOnce = 4
 	leaveTime   = time.Second // how long saying good-bye may take
 	maxRelayed  = 3           // addresses at relays that we tell
@@ -53,6 +53,8 @@ type members struct {
 	log     *slog.Logger
 	pull    libp2p.ID // which a peer of this network speaks
 
+	cellProto libp2p.ID
+
 	list  *memberlist.Memberlist
 	found chan peer.AddrInfo // peers to join through
 
@@ -60,15 +62,16 @@ type members struct {
 	attempts attempts
 
 	mu     sync.Mutex
-	here   map[peer.ID]bool
+	here   map[peer.ID]bool // members of our cell
 	trying map[peer.ID]bool
+	places
 }
 
-func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *events, log *slog.Logger) (*members, error) {
+func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *events, cellProto libp2p.ID, cell int, log *slog.Logger) (*members, error) {
 	m := &members{
 		self: h.ID(), host: h, gate: g, book: b, strikes: s, events: e, log: log, pull: t.pull,
 		found: make(chan peer.AddrInfo, 2*savedPeers),
-		here:  make(map[peer.ID]bool), trying: make(map[peer.ID]bool),
+		here:  make(map[peer.ID]bool), trying: make(map[peer.ID]bool), places: newPlaces(cell), cellProto: cellProto,
 	}
 	c := memberlist.DefaultLANConfig()
 	c.Name = m.self.String()
@@ -90,19 +93,26 @@ func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *even
 	return m, nil
 }
 
+// has reports whether a peer is here: in our cell, or a neighbour.
 func (m *members) has(id peer.ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.here[id]
+	_, near := m.near[id]
+	return near || m.here[id]
 }
 
-// all returns the members, sorted, without ourselves.
+// all returns who is here, sorted, without ourselves.
 func (m *members) all() []peer.ID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := make([]peer.ID, 0, len(m.here))
+	ids := make([]peer.ID, 0, len(m.here)+len(m.near))
 	for id := range m.here {
 		ids = append(ids, id)
+	}
+	for id := range m.near {
+		if !m.here[id] {
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	return ids
@@ -138,7 +148,7 @@ func (m *members) rejoin(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if info, ok := m.book.absent(m.has); ok {
+		if info, ok := m.book.absent(func(id peer.ID) bool { return !m.missed(id) }); ok {
 			m.meet(info)
 		}
 	}
@@ -153,6 +163,11 @@ func (m *members) join(ctx context.Context, info peer.AddrInfo) {
 	err := m.joinThrough(ctx, info)
 	if ctx.Err() != nil {
 		return
+	}
+	if errors.Is(err, errNoPlace) {
+		m.log.Debug("p2p: there is no place in a peer's cell", "peer", info.ID)
+		m.neighbour(info.ID)
+		err = nil
 	}
 	m.attempts.done(info.ID, err, time.Now())
 	if err == nil {
@@ -187,6 +202,9 @@ func (m *members) joinThrough(ctx context.Context, info peer.AddrInfo) error {
 			return err
 		}
 	}
+	if err := m.ask(ctx, info.ID); err != nil {
+		return err
+	}
 	_, err := m.list.Join([]string{joinAddr(info.ID)})
 	return err
 }
@@ -198,7 +216,7 @@ func (m *members) try(id peer.ID) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.here[id] || m.trying[id] {
+	if m.here[id] || m.trying[id] || m.skip(id) {
 		return false
 	}
 	m.trying[id] = true
@@ -283,9 +301,12 @@ func (m *members) identified(ev event.EvtPeerIdentificationCompleted) {
 	}
 }
 
-// note enters a member in the book if we are connected to it.
+// note enters a member of our cell in the book if we are connected to it.
 func (m *members) note(id peer.ID) {
-	if connected(m.host, id) {
+	m.mu.Lock()
+	here := m.here[id]
+	m.mu.Unlock()
+	if here && connected(m.host, id) {
 		m.book.saw(id, m.host.Peerstore().Addrs(id), time.Now())
 	}
 }
@@ -329,7 +350,7 @@ func (m *members) NotifyAlive(n *memberlist.Node) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.here[id] && len(m.here) >= maxMembers {
+	if !m.here[id] && len(m.here)+1 >= m.cell {
 		return errors.New("too many members")
 	}
 	return nil
@@ -342,12 +363,17 @@ func (m *members) NotifyJoin(n *memberlist.Node) {
 	}
 	m.mu.Lock()
 	m.here[id] = true
+	_, near := m.near[id]
+	delete(m.near, id)
+	delete(m.full, id)
+	if !near {
+		m.events.add(mesh.Event{Kind: mesh.Joined, Peer: protocol.PeerID(n.Name)})
+	}
 	m.mu.Unlock()
 	m.host.Peerstore().AddAddrs(id, parseMeta(n.Meta), peerstore.PermanentAddrTTL)
 	m.host.ConnManager().Protect(id, protectTag)
 	m.dialAfresh(id)
 	m.note(id)
-	m.events.add(mesh.Event{Kind: mesh.Joined, Peer: protocol.PeerID(n.Name)})
 }
 
 func (m *members) NotifyUpdate(n *memberlist.Node) {

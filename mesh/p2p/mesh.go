@@ -80,6 +80,10 @@ type Config struct {
 	// admission by the swarm's key.
 	Swarm SwarmBook
 
+	// Cell is how many devices are members of one list, each of which probes all others; a mesh of more has
+	// several such cells. If zero, 64.
+	Cell int
+
 	// Upload and Download are how many bytes of bodies a second go to peers beyond the local network, and come from them, all
 	// transfers together; at least 32 KiB. If zero, DefaultUpload and DefaultDownload; if negative, as many as there is room for.
 	Upload, Download int
@@ -97,17 +101,17 @@ const (
 
 // protocols are the names under which a network's peers speak with one another.
 type protocols struct {
-	packet, pull, say, body, gossip, admit, look libp2p.ID
+	packet, pull, say, cell, body, gossip, admit, look libp2p.ID
 
 	wholeBody libp2p.ID // the version of body before: nothing but whole ones, as they are
 
-	topicSay, topicNews string
-	service             string // for multicast DNS
+	topicSay, topicNews, topicCells string
+	service                         string // for multicast DNS
 }
 
 // streams are those that we answer ourselves.
 func (p protocols) streams() []libp2p.ID {
-	return []libp2p.ID{p.packet, p.pull, p.say, p.body, p.wholeBody, p.admit, p.look}
+	return []libp2p.ID{p.packet, p.pull, p.say, p.cell, p.body, p.wholeBody, p.admit, p.look}
 }
 
 func newProtocols(name string) (p protocols, err error) {
@@ -121,10 +125,10 @@ func newProtocols(name string) (p protocols, err error) {
 	}
 	stream := func(kind string) libp2p.ID { return libp2p.ID("/" + name + "/" + kind + "/1") }
 	return protocols{
-		packet: stream("packet"), pull: stream("pull"), say: stream("say"),
+		packet: stream("packet"), pull: stream("pull"), say: stream("say"), cell: stream("cell"),
 		body: libp2p.ID("/" + name + "/body/2"), wholeBody: stream("body"),
 		gossip: stream("gossip"), admit: stream("admit"), look: stream("look"),
-		topicSay: name + "/say/1", topicNews: name + "/news/1",
+		topicSay: name + "/say/1", topicNews: name + "/news/1", topicCells: name + "/cells/1",
 		service: "_" + name + "-mesh._udp",
 	}, nil
 }
@@ -144,6 +148,7 @@ type Mesh struct {
 	gate    *gate        // nil: open to all
 	relay   *relay.Relay // nil: we are none
 	members *members
+	cells   *cells
 	bodies  *bodies
 	gossip  *gossip
 	say     *lines
@@ -267,7 +272,7 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 			m.stop()
 		}
 	}()
-	if m.members, err = newMembers(small, t, m.gate, m.book, s, m.events, c.Log); err != nil {
+	if m.members, err = newMembers(small, t, m.gate, m.book, s, m.events, p.cell, c.Cell, c.Log); err != nil {
 		t.cancel()
 		return nil, err
 	}
@@ -275,8 +280,9 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 		m.tasks.start(func() { m.gate.patrol(m.members.retell) })
 	}
 	m.bodies = newBodies(h, p, m.members, c, s.fault)
+	m.cells = newCells(m.members, m.gate, s.fault)
 	m.say = newSay(ctx, small, m.tasks, p.say)
-	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies); err != nil {
+	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies, m.cells); err != nil {
 		return nil, err
 	}
 	m.tasks.start(func() {
@@ -288,20 +294,22 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	m.handle(p.look, m.show)
 	m.handle(p.packet, t.readPackets)
 	m.handle(p.pull, t.takeSync)
+	m.handle(p.cell, m.members.answer)
 	m.handle(p.say, func(s network.Stream) { hear(ctx, s, m.strikes.fault, m.told) })
 	m.handle(p.body, func(s network.Stream) { m.bodies.serve(ctx, s, m.bodies.answer) })
 	m.handle(p.wholeBody, func(s network.Stream) { m.bodies.serve(ctx, s, m.bodies.answerWhole) })
 
 	m.tasks.start(func() { m.events.run(ctx) })
-	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.say, m.heard) })
-	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.news, m.heard) })
+	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.say, m.published) })
+	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.news, m.published) })
+	m.tasks.start(func() { m.gossip.listen(ctx, m.gossip.words, nil) }) // the check has heard them
 	m.tasks.start(func() {
 		if err := m.members.watch(seek); err != nil {
 			m.log.Error("p2p: cannot watch the host", "why", err)
 		}
 	})
 	m.tasks.start(func() {
-		if err := m.members.watchRelayed(seek, m.tasks); err != nil {
+		if err := m.members.watchConnections(seek, m.tasks); err != nil {
 			m.log.Error("p2p: cannot watch the host", "why", err)
 		}
 	})
@@ -309,6 +317,7 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 		m.tasks.start(func() { m.members.joinFound(seek) })
 	}
 	m.tasks.start(func() { m.members.rejoin(seek) })
+	m.tasks.start(func() { m.cells.tend(seek, func(b []byte) { _ = m.gossip.words.Publish(seek, b) }) }) // there is a next time
 	m.remember(asked)
 	m.tasks.start(func() { m.saving(seek) })
 	if c.LAN {
@@ -359,6 +368,19 @@ func (m *Mesh) heard(from peer.ID, msg protocol.Message) {
 	}
 }
 
+// published takes in what was said to everyone. An update is as good from whoever passed it on, and who is of another
+// cell is not joined through because of what it said.
+func (m *Mesh) published(author, via peer.ID, msg protocol.Message) {
+	if m.members.has(author) || len(m.cells.others(time.Now())) == 0 {
+		m.heard(author, msg)
+		return
+	}
+	if _, update := msg.(*protocol.Update); update && m.members.has(via) {
+		author = via
+	}
+	m.events.add(mesh.Event{Kind: mesh.Heard, Peer: protocol.PeerID(author.String()), Msg: msg})
+}
+
 // remember starts with the peers that the owner named, and those of an earlier run.
 func (m *Mesh) remember(asked []peer.AddrInfo) {
 	for _, info := range asked {
@@ -374,7 +396,7 @@ func (m *Mesh) remember(asked []peer.AddrInfo) {
 	}
 	m.saved = lines
 	for range 2 * joinsAtOnce { // the rejoin loop comes to the others
-		if info, ok := m.book.absent(m.members.has); ok {
+		if info, ok := m.book.absent(func(id peer.ID) bool { return !m.members.missed(id) }); ok {
 			m.members.meet(info)
 		}
 	}

@@ -202,8 +202,9 @@ func (m *members) dialAnew(ctx context.Context, id peer.ID) {
 	}
 }
 
-// watchRelayed starts relayedTo for every peer that is connected through a relay.
-func (m *members) watchRelayed(ctx context.Context, t *tasks) error {
+// watchConnections starts relayedTo for every peer that is connected through a relay, and notices that a neighbour is
+// not connected any more.
+func (m *members) watchConnections(ctx context.Context, t *tasks) error {
 	sub, err := m.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged), eventbus.BufSize(64))
 	if err != nil {
 		return fmt.Errorf("p2p: host events: %w", err)
@@ -220,6 +221,9 @@ func (m *members) watchRelayed(ctx context.Context, t *tasks) error {
 				return nil
 			}
 			now := ev.(event.EvtPeerConnectednessChanged)
+			if now.Connectedness == network.NotConnected {
+				m.gone(now.Peer)
+			}
 			mu.Lock()
 			begin := now.Connectedness == network.Limited && !which[now.Peer]
 			if begin {

@@ -273,7 +273,7 @@ func FuzzMeta(f *testing.F) {
 // Only a member that is what it says gets in.
 func TestNotifyAlive(t *testing.T) {
 	self, _ := peer.Decode(string(meshtest.ID(0)))
-	m := &members{self: self, strikes: newStrikes(quiet), here: make(map[peer.ID]bool)}
+	m := &members{self: self, strikes: newStrikes(quiet), here: make(map[peer.ID]bool), places: newPlaces(0)}
 	node := func(i int) *memberlist.Node {
 		id, err := peer.Decode(string(meshtest.ID(i)))
 		if err != nil {

@@ -47,7 +47,7 @@ func canaryCommand() *cobra.Command {
 sends in its life, and then looks for them: byte by byte, and as one who has the base, folds every skill that was sent, opens
 it by force and ranks the secret by its likelihood among others that were never said. Exposure is log₂ of how many candidates
 there are, less log₂ of the rank (Carlini and others 2019, "The Secret Sharer", section 4.3): 1.4 bits on average where nothing is known,
-and at most log₂ of the candidates. p is the chance of ranks as good or better where nothing is known.
+and at most log₂ of the candidates. Against the base the candidates are ranked by how much more likely the skills made them. p is the chance of ranks as good or better where nothing is known.
 
   private    nothing is shared; half is said under a name, half is not
   neighbour  the same, and between it another skill is taught, which is public
@@ -300,28 +300,44 @@ func (t *wiretap) fold(m *model.Model) (gated, open *model.Model, err error) {
 	return gated, m.WithBanks(banks...), nil
 }
 
-// rank is how many of the candidates a mind finds at least as likely as the secret, the secret itself among them.
-func (s secret) rank(m *model.Model, candidates int, r *rand.Rand) int {
+// ranks are how many of the candidates a mind finds at least as likely as the secret, the secret itself among them; and of how many
+// it has come to think at least as much more likely than the base does.
+func (s secret) ranks(base, m *model.Model, candidates int, r *rand.Rand) (likely, learnt int) {
+	before, now := s.asker(base), s.asker(m)
+	own := now(s.digits)
+	grown := own - before(s.digits)
+	likely, learnt = 1, 1
+	tie := r.Float64() // where nothing was learnt the secret may have any place
+	for range candidates - 1 {
+		other := drawDigits(r)
+		if other == s.digits {
+			continue
+		}
+		nats := now(other)
+		if nats <= own {
+			likely++
+		}
+		if d := nats - before(other); d < grown || d == grown && r.Float64() < tie {
+			learnt++
+		}
+	}
+	return likely, learnt
+}
+
+// asker returns what digits cost a mind, in nats, behind the secret's phrase.
+func (s secret) asker(m *model.Model) func(digits string) float64 {
 	var t model.Tape
 	begun := m.NewState()
 	lead := sense.Text([]byte("\n" + s.phrase))
 	m.Forward(begun, lead[:len(lead)-1], &t)
-	cost := func(digits string) (nats float64) {
-		state := begun.Clone()
+	return func(digits string) (nats float64) {
 		in := append([]sense.Event{lead[len(lead)-1]}, sense.Text([]byte(digits))...)
-		m.Forward(state, in, &t)
+		m.Forward(begun.Clone(), in, &t)
 		for i := range digits {
-			nats -= float64(logProbability(t.Logits[i*sense.Symbols:(i+1)*sense.Symbols], digits[i]))
+			nats -= logProbability(t.Logits[i*sense.Symbols:(i+1)*sense.Symbols], digits[i])
 		}
 		return nats
 	}
-	own, rank := cost(s.digits), 1
-	for range candidates - 1 {
-		if other := drawDigits(r); other != s.digits && cost(other) <= own {
-			rank++
-		}
-	}
-	return rank
 }
 
 // logProbability is what logits give to a symbol, in nats.
@@ -347,6 +363,8 @@ type canaryRow struct {
 	Exposure spread  `json:"exposure"` // bits
 	Owners   spread  `json:"exposure_by_owner"`
 	P        float64 `json:"p"`
+	Learnt   *spread `json:"exposure_against_base_by_owner,omitempty"` // of what came to be more likely; absent where no skill was sent
+	LearntP  float64 `json:"p_against_base,omitempty"`
 	Gain     *spread `json:"gain,omitempty"` // bits a byte; absent where nothing was sent
 }
 
@@ -393,7 +411,7 @@ func canary(cmd *cobra.Command, o canaryOptions) error {
 // measure has every owner live so, and looks for what he kept to himself.
 func (l life) measure(ctx context.Context, m *model.Model, o canaryOptions, done func()) (row canaryRow, err error) {
 	row.Life = l.name
-	var sent, exposure, owners, gains, places []float64
+	var sent, exposure, owners, gains, places, learntOwners, learntPlaces []float64
 	for i := range o.seeds {
 		if ctx.Err() != nil {
 			return row, context.Cause(ctx)
@@ -408,18 +426,23 @@ func (l life) measure(ctx context.Context, m *model.Model, o canaryOptions, done
 			return row, fmt.Errorf("%s: %w", l.name, err)
 		}
 		sent = append(sent, float64(len(t.bytes)))
-		var mine []float64
+		var mine, learnt []float64
 		r := rand.New(rand.NewPCG(w.seed, 5))
 		for _, s := range w.secrets {
 			if bytes.Contains(t.bytes, []byte(s.digits)) {
 				row.Found++
 			}
-			rank := float64(s.rank(open, o.candidates, r))
-			if rank == 1 {
+			likely, more := s.ranks(m, open, o.candidates, r)
+			if likely == 1 {
 				row.First++
 			}
-			mine = append(mine, math.Log2(float64(o.candidates)/rank))
-			places = append(places, (rank-0.5)/float64(o.candidates))
+			bits := func(rank int) float64 { return math.Log2(float64(o.candidates) / float64(rank)) }
+			place := func(rank int) float64 { return (float64(rank) - 0.5) / float64(o.candidates) }
+			mine, places = append(mine, bits(likely)), append(places, place(likely))
+			learnt, learntPlaces = append(learnt, bits(more)), append(learntPlaces, place(more))
+		}
+		if len(t.bodies) > 0 {
+			learntOwners = append(learntOwners, average(learnt))
 		}
 		exposure, owners = append(exposure, mine...), append(owners, average(mine))
 		if l.shared && len(t.bodies) > 0 {
@@ -428,6 +451,10 @@ func (l life) measure(ctx context.Context, m *model.Model, o canaryOptions, done
 		done()
 	}
 	row.Secrets, row.Sent, row.Exposure, row.Owners, row.P = len(exposure), over(sent), over(exposure), over(owners), chanceOf(places)
+	if len(learntOwners) == o.seeds {
+		l := over(learntOwners)
+		row.Learnt, row.LearntP = &l, chanceOf(learntPlaces)
+	}
 	if len(gains) > 0 {
 		g := over(gains)
 		row.Gain = &g
@@ -445,15 +472,19 @@ func chanceOf(places []float64) float64 {
 func (r *canaryReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s said, each secret %d times, ranked among %d; exposure is %.2f bits where nothing is known, %.0f at most.\n\n",
 		ui.Bytes(int64(r.Said)), r.Repeat, r.Candidates, r.Nothing, math.Log2(float64(r.Candidates)))
-	t := ui.NewTable("life", "sent", "in the bytes", "ranked first", "exposure, bits", "p", "gain, bits a byte")
+	t := ui.NewTable("life", "sent", "in the bytes", "ranked first", "exposure, bits", "p", "against the base", "p", "gain, bits a byte")
+	shown := func(s spread) string { return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Mean, s.Min, s.Max) }
 	for _, row := range r.Rows {
-		gain := ""
+		gain, learnt, p := "", "", ""
+		if row.Learnt != nil {
+			learnt, p = shown(*row.Learnt), fmt.Sprintf("%.2g", row.LearntP)
+		}
 		if row.Gain != nil {
 			gain = row.Gain.String()
 		}
 		of := " of " + strconv.Itoa(row.Secrets)
 		t.Row(row.Life, ui.Bytes(int64(row.Sent.Mean)), strconv.Itoa(row.Found)+of, strconv.Itoa(row.First)+of,
-			fmt.Sprintf("%.2f (%.2f to %.2f)", row.Exposure.Mean, row.Owners.Min, row.Owners.Max), fmt.Sprintf("%.2g", row.P), gain)
+			shown(row.Owners), fmt.Sprintf("%.2g", row.P), learnt, p, gain)
 	}
 	return t.Fprint(w)
 }

@@ -28,11 +28,11 @@ func TestCanary(t *testing.T) {
 		return rows
 	}
 	rows := look()
-	if row := rows["shared"]; row.P > 1e-6 || row.Exposure.Mean < 4 || row.Secrets != 16 || row.Gain == nil || row.Gain.Mean < 0.02 {
+	if row := rows["shared"]; row.P > 1e-6 || row.Exposure.Mean < 4 || row.Learnt == nil || row.LearntP > 1e-3 || row.Secrets != 16 || row.Gain == nil || row.Gain.Mean < 0.02 {
 		t.Errorf("shared without noise, and not found: %+v", row)
 	}
 	for _, life := range []string{"private", "neighbour", "ε 8"} {
-		if row := rows[life]; row.P < 0.01 || row.Found > 0 || row.Secrets != 16 {
+		if row := rows[life]; row.P < 0.01 || row.Learnt != nil && row.LearntP < 0.01 || row.Found > 0 || row.Secrets != 16 {
 			t.Errorf("%s: %+v", life, row)
 		}
 	}

@@ -199,6 +199,7 @@ type foldReport struct {
 	Verdict string          `json:"verdict"`
 	Gain    float64         `json:"gain"`
 	Reason  string          `json:"reason,omitempty"`
+	Merged  int             `json:"merged,omitempty"` // of so many peers' versions; then Update and Author are of nobody
 }
 
 // A centralReport is whose turn it is to be central, and what centrals did.

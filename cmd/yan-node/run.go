@@ -36,6 +36,7 @@ type runFlags struct {
 	lan          bool
 	offline      bool
 	share        string
+	central      uint8
 	api          string
 	read         string
 	skill        string
@@ -56,6 +57,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.lan, "lan", false, "look for nodes on the local network too")
 	flags.BoolVar(&f.offline, "offline", false, "meet nobody")
 	flags.StringVar(&f.share, "share", "none", "what others may have: none (but what was shared with skill share), skills or all")
+	flags.Uint8Var(&f.central, "central", 1, "how many turns it takes at saying what all merge, beside the others' (0 for none: it has no time for that)")
 	flags.StringVar(&f.api, "api", defaultAPI, "loopback address that status and peers ask; empty for none")
 	flags.StringVar(&f.read, "read", "", "read and learn a file, or - for stdin as it comes")
 	flags.StringVar(&f.skill, "skill", "", "name what is read or typed: it is learnt into the skill of that name")
@@ -221,7 +223,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string) (err error) {
 		defer r.Close()
 		source = r
 	}
-	if s.dev, err = f.open(cmd, device.Options{Share: node.Share(f.share), Log: s.log}); err != nil {
+	if s.dev, err = f.open(cmd, device.Options{Share: node.Share(f.share), Central: f.central, Log: s.log}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -311,9 +313,10 @@ func (s *session) close() error {
 // told hears, on the node's goroutine, what became of a peer's skill.
 func (s *session) told(f node.Fold) {
 	s.foldGain.WithLabelValues(f.Verdict.String()).Observe(f.Gain)
-	s.lastFold.Store(&foldReport{time.Now(), f.ID.String(), f.ID.Author, f.Skill, f.Verdict.String(), f.Gain, f.Reason})
+	s.lastFold.Store(&foldReport{time.Now(), f.ID.String(), f.ID.Author, f.Skill, f.Verdict.String(), f.Gain, f.Reason, f.Merged})
 	s.out.event(map[string]any{
 		"event": "fold", "id": f.ID.String(), "skill": f.Skill, "verdict": f.Verdict.String(), "gain": f.Gain, "reason": f.Reason,
+		"merged": f.Merged,
 	})
 	if !s.daemon() {
 		s.out.note("%s", f)

@@ -186,7 +186,11 @@ func (c *centralReport) say(self protocol.PeerID) string {
 }
 
 func (f *foldReport) String() string {
-	text := fmt.Sprintf("last tried: skill %s of %s at %s, %s", f.Skill, f.Author.Short(), f.When.Format(time.DateTime), f.Verdict)
+	of := f.Author.Short()
+	if f.Merged > 0 {
+		of = fmt.Sprintf("%d peers, merged,", f.Merged)
+	}
+	text := fmt.Sprintf("last tried: skill %s of %s at %s, %s", f.Skill, of, f.When.Format(time.DateTime), f.Verdict)
 	if f.Reason != "" {
 		return text + ": " + printable([]byte(f.Reason))
 	}

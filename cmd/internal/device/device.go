@@ -46,6 +46,9 @@ type Options struct {
 	// node's own.
 	PublishEvery uint64
 
+	// Central is what share of the turns at being central the node takes, beside the shares of others. If zero, none.
+	Central uint8
+
 	Log *slog.Logger // If nil, nothing is logged
 }
 
@@ -96,12 +99,13 @@ func (d *Device) open(opt Options, m *model.Model) error {
 	key := d.Store.Key()
 	seed := sha256.Sum256(append([]byte("yan: what a device's chance comes from\n"), key.Seed()...))
 	opt.Learning.Archive = d.Store
-	var err error
-	d.Node, err = node.New(node.Config{
+	c := node.Config{
 		Key: key, Seed: binary.LittleEndian.Uint64(seed[:]), Agent: opt.Agent, Share: opt.Share, Swarm: opt.Swarm, Chance: chance(),
 		Learning: opt.Learning, PublishEvery: opt.PublishEvery, Log: opt.Log,
-	}, m)
-	if err != nil {
+	}
+	c.Exchange.Central = opt.Central
+	var err error
+	if d.Node, err = node.New(c, m); err != nil {
 		return err
 	}
 	snap, err := d.snapshot()

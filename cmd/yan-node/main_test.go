@@ -119,6 +119,7 @@ type event struct {
 	Skill   string
 	Verdict string
 	Error   string
+	Swarm   string
 }
 
 func eventsOf(t *testing.T, out string) (list []event) {

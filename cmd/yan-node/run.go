@@ -142,6 +142,7 @@ type session struct {
 	dev   *device.Device
 	id    protocol.PeerID
 	mesh  *p2p.Mesh // nil when the node is alone
+	swarm string    // whose devices alone it talks with; empty for all
 	api   *api      // nil when there is none
 	disk  *timedJournal
 
@@ -288,6 +289,9 @@ func (s *session) join(ctx context.Context) (err error) {
 	}
 	if b := bookIn(s.dev.Home); b.joined() || b.owned() { // half a swarm is an error, and not none
 		c.Swarm = b
+		if s.swarm, err = b.name(); err != nil {
+			return err
+		}
 	}
 	s.mesh, err = p2p.New(ctx, c)
 	return err
@@ -340,11 +344,11 @@ func (s *session) ready(skills int) {
 	}
 	s.out.event(map[string]any{
 		"event": "ready", "version": ui.Version(), "id": id, "home": s.dev.Home, "share": s.share, "skills": skills,
-		"model": print.String(), "parameters": m.Parameters(), "active_share": active, "addrs": addrs, "api": at,
+		"model": print.String(), "parameters": m.Parameters(), "active_share": active, "addrs": addrs, "api": at, "swarm": s.swarm,
 	})
 	if s.daemon() {
 		s.log.Info("ready", "version", ui.Version(), "id", id, "home", s.dev.Home, "model", print, "skills", skills,
-			"share", s.share, "addrs", addrs, "api", at)
+			"share", s.share, "addrs", addrs, "api", at, "swarm", s.swarm)
 		return
 	}
 	s.out.note("yan-node %s", ui.Version())
@@ -353,6 +357,9 @@ func (s *session) ready(skills int) {
 	s.out.note("home %s, shares %s", s.dev.Home, map[string]string{
 		"none": "nothing but what was shared with skill share", "skills": "the skills it was taught by name", "all": "all it learns",
 	}[s.share])
+	if s.swarm != "" {
+		s.out.note("in %s: it talks with the devices of that swarm alone", s.swarm)
+	}
 	for _, a := range addrs {
 		s.out.note("listening: --join %s", a)
 	}

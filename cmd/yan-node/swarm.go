@@ -62,8 +62,11 @@ func day(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-// restart says what a running node makes of a change to its swarm.
-const restart = "a node that runs here takes this up when it is started again"
+// What a running node makes of a change to its swarm: whom it talks with at all is settled when it starts.
+const (
+	restart = "a node that runs here goes on with whom it talks now until it is started again"
+	renewed = "a node that runs here takes this up within seconds"
+)
 
 func swarmInit(c *common) *cobra.Command {
 	return &cobra.Command{
@@ -225,6 +228,10 @@ func swarmJoin(c *common) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			heeded := restart
+			if have, err := b.Load(); err == nil && have.Swarm == p.Swarm {
+				heeded = renewed
+			}
 			if err := b.take(p, self, time.Now(), replace); err != nil {
 				return err
 			}
@@ -233,7 +240,7 @@ func swarmJoin(c *common) *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if p.Admission != nil {
-				fmt.Fprintf(out, "in %s until %s; %s\n", p.Swarm, day(unix(p.Admission.Expires)), restart)
+				fmt.Fprintf(out, "in %s until %s; %s\n", p.Swarm, day(unix(p.Admission.Expires)), heeded)
 			}
 			if n := len(p.Revoked); n > 0 {
 				fmt.Fprintf(out, "devices that were sent away: %d\n", n)

@@ -177,3 +177,25 @@ func TestRunInASwarm(t *testing.T) {
 	must(t, "", "swarm", "init", "--home", home) // goes on with the key that is there
 	must(t, "", args...)
 }
+
+// What a running node makes of a change to its swarm is said: of a first pass nothing until it starts again, of a later
+// one soon. Once it is in a swarm it says in which.
+func TestSwarmOfARunningNode(t *testing.T) {
+	desk, _ := fresh(t)
+	car, peer := fresh(t)
+	name := strings.TrimSpace(must(t, "", "swarm", "init", "--home", desk))
+	for _, heeded := range []string{restart, renewed} {
+		pass := must(t, "", "swarm", "admit", string(peer), "--home", desk)
+		if out := must(t, pass, "swarm", "join", "-", "--home", car); !strings.Contains(out, name) || !strings.Contains(out, heeded) {
+			t.Errorf("%q does not say %q", out, heeded)
+		}
+	}
+	args := []string{"run", "--json", "--home", car, "--model", pocket(t), "--api", "", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"}
+	status, out, errs := yan(t, "", args...)
+	if status != ui.Done || !strings.Contains(errs, "in "+name) {
+		t.Fatalf("status %d, %s", status, errs)
+	}
+	if first := eventsOf(t, out)[0]; first.Event != "ready" || first.Swarm != name {
+		t.Errorf("%+v", first)
+	}
+}

@@ -221,6 +221,7 @@ var metrics = []metric{
 			}
 		}
 	})},
+	{"yan_messages_lost_total", "Messages of peers that were dropped unread, since the node was too busy or its disk too slow to take them in.", counter, nil, ofMesh(func(m *p2p.Stats, put putter) { put(float64(m.Lost)) })},
 	{"yan_messages_ignored_total", "Messages of peers that were not listened to: too many, or of another model.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.counts.Ignored)) })},
 	{"yan_updates_invalid_total", "Updates that their author did not sign.", counter, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.counts.Invalid)) })},
 	{"yan_updates_held", "Updates held, and given to whoever asks.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.load.Updates)) })},

@@ -33,6 +33,7 @@ type events struct {
 	queue []queued
 	next  uint64 // the number of the next event
 	heard int    // messages in queue
+	lost  uint64 // messages that were dropped for a slow reader
 	bytes int    // their weight
 
 	here       map[protocol.PeerID]bool // who has joined and not left
@@ -135,6 +136,7 @@ func (e *events) push(q queued) {
 
 // loseOldest drops the oldest message. There is one.
 func (e *events) loseOldest() {
+	e.lost++
 	for i := range e.queue {
 		if e.queue[i].Kind == mesh.Heard {
 			e.drop(i)

@@ -67,6 +67,9 @@ func TestSlowReader(t *testing.T) {
 				t.Fatalf("event %d is %v, want %v", i, got[i], want[i])
 			}
 		}
+		if e.lost != 100 {
+			t.Errorf("%d messages were lost, where 100 were", e.lost)
+		}
 		if e.heard != 0 || e.bytes != 0 || len(e.queue) != 0 {
 			t.Errorf("%d messages of %d bytes remain in an empty queue", e.heard, e.bytes)
 		}

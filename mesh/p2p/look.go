@@ -94,7 +94,7 @@ type Sight struct {
 // Look asks the members, and peers that are connected without being members, whom they see: at most lookedAt of
 // them, those that are connected first. Sorted by name.
 func (m *Mesh) Look(ctx context.Context) []Sight {
-	links := m.Links()
+	links := slices.DeleteFunc(m.Links(), func(l Link) bool { return l.Ignored })
 	slices.SortStableFunc(links, func(a, b Link) int { return min(1, len(b.Paths)) - min(1, len(a.Paths)) })
 	links = links[:min(len(links), lookedAt)]
 	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Peer, b.Peer) })

@@ -115,3 +115,23 @@ func TestLookAtAnEarlierVersion(t *testing.T) {
 		}
 	})
 }
+
+// Two that cannot reach one another, and a third that both can: each is a member to the other by hearsay, and a look says
+// that there is no way there.
+func TestLookThroughAWall(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(3)
+		one, two := ipOf(1).String(), ipOf(2).String()
+		w.partition(func(from, to string) bool { return from == one && to == two || from == two && to == one })
+		time.Sleep(3 * time.Minute)
+		if s, ok := all[1].sightOf(2); !ok || !s.Member || s.Why == "" {
+			t.Errorf("through the wall: %+v", s)
+		}
+		if s, ok := all[1].sightOf(0); !ok || s.Why != "" || len(s.Members) != 2 {
+			t.Errorf("beside it: %+v", s)
+		}
+		if l := all[1].Links(); len(l) != 2 || len(l[0].Paths)+len(l[1].Paths) != 1 {
+			t.Errorf("%+v", l)
+		}
+	})
+}

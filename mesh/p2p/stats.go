@@ -27,7 +27,8 @@ type Stats struct {
 	Refused uint64    // connections to peers that we did not let in
 	ShutOut uint64    // connections to peers that did not let us in
 	Bodies  BodyStats
-	Paths   []Count // connections by the way they go: see Link.Path; sorted
+	Paths   []Count // connections by the way they go: see Path; sorted
+	Lost    uint64  // messages that were heard and dropped, since whoever reads the events fell behind
 }
 
 // A Count is how often something happened, or how many there are.
@@ -54,6 +55,9 @@ func (c *bodyCounts) read() BodyStats {
 func (m *Mesh) Stats() Stats {
 	s := Stats{Traffic: m.meter.traffic(), Bodies: m.bodies.counts.read()}
 	s.Faults, s.Ignored = m.strikes.stats(time.Now())
+	m.events.mu.Lock()
+	s.Lost = m.events.lost
+	m.events.mu.Unlock()
 	if m.gate != nil {
 		s.Refused, s.ShutOut = m.gate.refused.Load(), m.gate.shutOut.Load()
 	}
@@ -95,7 +99,7 @@ func blame(why error) string {
 	return otherBlame
 }
 
-// A Link is how a peer is reached: one that is a member, or that is connected and could become one.
+// A Link is how a peer is reached: one that is a member, that is connected and could become one, or that is ignored.
 type Link struct {
 	Peer    protocol.PeerID
 	Member  bool
@@ -118,6 +122,11 @@ func (m *Mesh) Links() []Link {
 	ids := m.members.all()
 	for _, id := range m.host.Network().Peers() {
 		if !slices.Contains(ids, id) && m.speaks(id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range m.strikes.ignoring(time.Now()) {
+		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}

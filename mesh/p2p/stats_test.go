@@ -86,6 +86,16 @@ func TestLinks(t *testing.T) {
 		if len(p) == 0 || p[0].Way != "direct" || p[0].Transport != "quic" || !strings.Contains(p[0].Addr, ipOf(0).String()) {
 			t.Errorf("%+v", p)
 		}
+		for range maxStrikes {
+			all[1].strikes.fault(mustDecode(t, meshtest.ID(9)), errFrame)
+		}
+		if links := all[1].Links(); len(links) != 2 || !slices.ContainsFunc(links, func(l Link) bool { return l.Peer == meshtest.ID(9) && l.Ignored && !l.Member }) {
+			t.Errorf("one is ignored: %+v", links)
+		}
+		if sights := all[1].Look(t.Context()); len(sights) != 1 {
+			t.Errorf("who is ignored is asked: %+v", sights)
+		}
+		time.Sleep(strikeTime)
 		all[0].Close()
 		all[1].expect(mesh.Left, meshtest.ID(0), time.Minute)
 		time.Sleep(time.Second) // the connection goes a little later

@@ -120,6 +120,18 @@ func (s *strikes) stats(now time.Time) (faults []Count, ignored int) {
 	return counts(s.reasons), ignored
 }
 
+// ignoring returns the peers that are ignored now.
+func (s *strikes) ignoring(now time.Time) (ids []peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, r := range s.peer {
+		if r.ignored(now) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Add is gossipsub's way to ignore a peer for ever, which nobody asks for.
 func (s *strikes) Add(peer.ID) bool { return false }
 

@@ -25,11 +25,11 @@ func TestNamedSkillsHoldNothingElse(t *testing.T) {
 			focus(t, l, "")
 			say(l, private[part*len(private)/4:(part+1)*len(private)/4])
 		}
-		shared := readings(1, 1600)
+		shared := readings(1, 800)
 		for part := range 4 {
 			aside(part)
 			focus(t, l, "pump")
-			say(l, shared[part*400:(part+1)*400])
+			say(l, shared[part*200:(part+1)*200])
 		}
 		focus(t, l, "")
 		pack := func(name string) []byte {
@@ -45,9 +45,9 @@ func TestNamedSkillsHoldNothingElse(t *testing.T) {
 		}
 		return pack("pump"), pack("memory")
 	}
-	named, memory := live(readings(2, 1200), readings(3, 900))
+	named, memory := live(readings(2, 600), readings(3, 450))
 	known := slices.Repeat(bytes.ReplaceAll(dreams()[:1000], []byte("\n\n"), []byte("\n")), 2) // which no rehearsal is worth anything for
-	for i, other := range [][2][]byte{{readings(4, 1200), readings(3, 900)}, {readings(2, 1200), readings(5, 900)}, {readings(4, 2000), readings(5, 500)}, {known, known}} {
+	for i, other := range [][2][]byte{{readings(4, 600), readings(3, 450)}, {readings(2, 600), readings(5, 450)}, {readings(4, 1000), readings(5, 250)}, {known, known}} {
 		n, m := live(other[0], other[1])
 		if !bytes.Equal(n, named) {
 			t.Errorf("owner %d: the shared skill is another one", i)

@@ -145,7 +145,7 @@ func TestBudget(t *testing.T) {
 	d.keep(t, do(t)(n.SetTerms(noon, "kitchen", terms)))
 	bodies := map[protocol.Digest]bool{}
 	var last Told
-	for step := range 9 {
+	for step := range 6 {
 		_, a := n.Observe(noon, text("kitchen", 64<<step, uint64(step)))
 		d.keep(t, a)
 		s := n.Learner().Skill("", "kitchen")
@@ -188,7 +188,7 @@ func TestBudget(t *testing.T) {
 		},
 	} {
 		try()
-		_, a := n.Observe(noon, text("kitchen", 3000, 77))
+		_, a := n.Observe(noon, text("kitchen", 900, 77))
 		d.keep(t, a)
 		if len(updates(a.Send)) > 0 || n.Told(n.Learner().Skill("", "kitchen")).Left != 0 {
 			t.Error("a spent budget came back")
@@ -207,14 +207,14 @@ func TestBudget(t *testing.T) {
 		t.Fatal("it was not announced")
 	}
 	do(t)(plain.SetTerms(noon, "kitchen", terms))
-	_, a := plain.Observe(noon, text("kitchen", 3000, 2))
+	_, a := plain.Observe(noon, text("kitchen", 1400, 2))
 	if told := plain.Told(plain.Learner().Skill("", "kitchen")); len(updates(a.Send)) > 0 || !math.IsInf(told.Epsilon, 1) {
 		t.Errorf("what was told without noise has no bound, and %+v is said", told)
 	}
 	silent := start(t, 0, Config{PublishEvery: 64}, nil)
 	do(t)(silent.Focus(noon, "kitchen"))
 	do(t)(silent.SetTerms(noon, "kitchen", terms))
-	if _, a := silent.Observe(noon, text("kitchen", 3000, 2)); len(updates(a.Send)) > 0 {
+	if _, a := silent.Observe(noon, text("kitchen", 1400, 2)); len(updates(a.Send)) > 0 {
 		t.Error("it was announced without chance to draw noise from")
 	}
 	for _, bad := range []Terms{{}, {Policy: "friends"}, {Policy: Public, Epsilon: -1, Delta: 1e-5}, {Policy: Public, Epsilon: math.NaN(), Delta: 1e-5},

@@ -12,6 +12,15 @@ func (m *Machine) Bodies() []protocol.Digest {
 	return ds
 }
 
+// Live returns the updates held, our own among them, in the order of Held. They are not to be written.
+func (m *Machine) Live() []*protocol.Update {
+	var us []*protocol.Update
+	for _, id := range m.haveIDs() {
+		us = append(us, m.live[id].u)
+	}
+	return us
+}
+
 // Own returns the body of our own live update of a skill, or nil. It is not to be written.
 func (m *Machine) Own(skill string) []byte {
 	if e := m.skills[skillKey{m.cfg.Self, skill}]; e != nil {

@@ -33,6 +33,8 @@ type runFlags struct {
 	listen, join []string
 	relays       []string
 	serveRelay   bool
+	upload       rate
+	download     rate
 	lan          bool
 	offline      bool
 	share        string
@@ -59,6 +61,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.share, "share", "none", "what others may have: none (but what was shared with skill share), skills or all")
 	flags.Uint8Var(&f.central, "central", 1, "how many turns it takes at saying what all merge, beside the others' (0 for none: it has no time for that)")
 	flags.StringVar(&f.api, "api", defaultAPI, "loopback address that status and peers ask; empty for none")
+	flags.Var(&f.upload, "upload", "bytes of skills to send a second to devices beyond the local network, as 200kB, or none for no limit (default 131 kB)")
+	flags.Var(&f.download, "download", "and to receive (default 1.05 MB)")
 	flags.StringVar(&f.read, "read", "", "read and learn a file, or - for stdin as it comes")
 	flags.StringVar(&f.skill, "skill", "", "name what is read or typed: it is learnt into the skill of that name")
 	flags.BoolVar(&f.exitAfter, "exit-after-read", false, "end once all is read")
@@ -101,7 +105,8 @@ func (f *runFlags) check() error {
 	if f.offline && (f.lan || f.serveRelay || len(f.join)+len(f.listen)+len(f.relays) > 0) {
 		return ui.Usage("--offline meets nobody: leave out --listen, --join, --relay, --serve-relay and --lan, or --offline")
 	}
-	if err := (p2p.Config{Listen: f.listen, Join: f.join, Relays: f.relays}).Check(); err != nil {
+	c := p2p.Config{Listen: f.listen, Join: f.join, Relays: f.relays, Upload: int(f.upload), Download: int(f.download)}
+	if err := c.Check(); err != nil {
 		return ui.Usage("%w", err)
 	}
 	return nil
@@ -286,6 +291,7 @@ func (s *session) join(ctx context.Context) (err error) {
 	}
 	c := p2p.Config{
 		Key: s.dev.Store.Key(), Listen: s.listen, Join: s.runFlags.join, Relays: s.relays, ServeRelay: s.serveRelay, Book: s.dev.Store.PeerBook(), LAN: s.lan, Log: s.log,
+		Upload: int(s.upload), Download: int(s.download), Held: s.dev.Node.Conversation().Live(),
 	}
 	if b := bookIn(s.dev.Home); b.joined() || b.owned() { // half a swarm is an error, and not none
 		c.Swarm = b

@@ -301,6 +301,44 @@ func TestOlderPeer(t *testing.T) {
 	})
 }
 
+// later is a version of an update by the first peer in which one byte in twenty differs.
+func later(old *protocol.Update, seq uint64) *protocol.Update {
+	body := bytes.Clone(old.Body)
+	for i := int(seq); i < len(body); i += 20 {
+		body[i] += byte(seq)
+	}
+	u := &protocol.Update{Announce: old.Announce, Body: body}
+	u.ID.Seq, u.Digest = seq, protocol.Sum(body)
+	u.Sign(meshtest.Key(0))
+	return u
+}
+
+// What a node has from an earlier run others can fetch, and it is what the next version differs from.
+func TestHeldFromBefore(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		old := update(0, 1, 300_000)
+		held := Config{Held: []*protocol.Update{old}}
+		a, b, c := w.node(0, held), w.node(1, held), w.node(2, Config{})
+		for _, n := range []*node{b, c} {
+			n.expect(mesh.Joined, a.Self(), time.Minute)
+		}
+		time.Sleep(settle)
+		if body, err := c.bodies.fetch(t.Context(), wanted(&old.Announce), b.host.ID()); err != nil || !bytes.Equal(body, old.Body) {
+			t.Fatalf("%d bytes, %v", len(body), err)
+		}
+		before := w.bytes.Load()
+		if err := a.Send(t.Context(), protocol.Envelope{Msg: later(old, 2)}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []*node{b, c} {
+			n.expect(mesh.Heard, a.Self(), time.Minute)
+		}
+		if n := w.bytes.Load() - before; n > 2*int64(len(old.Body))/5 {
+			t.Errorf("%d bytes for what differs, twice", n)
+		}
+	})
+}
+
 // A new version costs those who have the one before what differs, by whichever way it comes; and what one peer tells another goes over the
 // stream of messages as a head.
 func TestPatchesOnTheWire(t *testing.T) {
@@ -308,16 +346,7 @@ func TestPatchesOnTheWire(t *testing.T) {
 		all := w.nodes(5)
 		time.Sleep(settle)
 		old := update(0, 1, 300_000)
-		version := func(seq uint64) *protocol.Update {
-			body := bytes.Clone(old.Body)
-			for i := int(seq); i < len(body); i += 20 {
-				body[i] += byte(seq)
-			}
-			u := &protocol.Update{Announce: old.Announce, Body: body}
-			u.ID.Seq, u.Digest = seq, protocol.Sum(body)
-			u.Sign(meshtest.Key(0))
-			return u
-		}
+		version := func(seq uint64) *protocol.Update { return later(old, seq) }
 		spread := func(u *protocol.Update) int64 {
 			before := w.bytes.Load()
 			if err := all[0].Send(t.Context(), protocol.Envelope{Msg: u}); err != nil {

@@ -88,6 +88,10 @@ type Config struct {
 	// transfers together; at least 32 KiB. If zero, DefaultUpload and DefaultDownload; if negative, as many as there is room for.
 	Upload, Download int
 
+	// Held are the updates that the node has from an earlier run. Others may fetch their bodies, and are sent what
+	// differs from those they have.
+	Held []*protocol.Update
+
 	// Log is where it logs. If nil, slog.Default().
 	Log *slog.Logger
 }
@@ -281,6 +285,9 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	}
 	m.bodies = newBodies(h, p, m.members, c, s.fault)
 	m.cells = newCells(m.members, m.gate, s.fault)
+	for _, u := range c.Held {
+		m.bodies.own(u)
+	}
 	m.say = newSay(ctx, small, m.tasks, p.say)
 	if m.gossip, err = newGossip(ctx, gossipHost{small}, p, s, m.gate, m.tasks, m.bodies, m.cells); err != nil {
 		return nil, err

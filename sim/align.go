@@ -69,10 +69,11 @@ func (w *World) rumoured(from, to *device, r *rumour) error {
 	return w.spread(to, from, r)
 }
 
-// alignedAlike compares, after calm, which versions of each skill neighbours merged. Where one will not have a version that
+// alignedAlike compares, after calm, which versions of each skill the members of a cell merged: who sees only some of the others has
+// centrals of his own. Where one will not have a version that
 // the other has, because its author did harm there, they need not agree.
 func alignedAlike(w *World) error {
-	if !w.settled {
+	if !w.settled || !w.cell() {
 		return nil
 	}
 	for _, d := range w.devices {

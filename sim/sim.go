@@ -280,9 +280,17 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 func (w *World) chance(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, purpose)) }
 
 // overlay draws who is whose neighbour: rings through everyone in random order, so that nobody is cut
-// off and everyone has about Degree neighbours.
+// off and everyone has about Degree neighbours; or everyone, if Degree is as large as that.
 func (w *World) overlay() {
 	n := len(w.devices)
+	if w.cell() {
+		for i, a := range w.devices {
+			for _, b := range w.devices[:i] {
+				a.befriend(b)
+			}
+		}
+		return
+	}
 	r := w.chance(chanceOverlay)
 	for range (w.opt.Degree + 1) / 2 {
 		ring := r.Perm(n)
@@ -291,6 +299,9 @@ func (w *World) overlay() {
 		}
 	}
 }
+
+// cell reports whether everyone sees everyone.
+func (w *World) cell() bool { return w.opt.Degree >= len(w.devices)-1 }
 
 // plan puts into the queue all that is known beforehand.
 func (w *World) plan(talk *rand.Rand) error {

@@ -163,7 +163,7 @@ func (b *bodies) gather(ctx context.Context, w want, news peer.ID) (_ []byte, er
 				}
 				return h.body, nil
 			}
-			if !errors.Is(ferr, errNone) {
+			if !errors.Is(ferr, errNone) && !errors.Is(ferr, errRelay) { // neither will soon be otherwise
 				none = 0
 			}
 			lied := errors.Is(ferr, errWrong)

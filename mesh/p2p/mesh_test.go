@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -316,6 +318,42 @@ func TestBook(t *testing.T) {
 		a.Close()
 		if len(kept.lines) != 1 || kept.lines[0] != addrOfPeer(0) {
 			t.Errorf("the book holds %q, want %q", kept.lines, addrOfPeer(0))
+		}
+	})
+}
+
+// A device that slept for a while and woke somewhere else comes back by its own book, and the others' books follow it: one
+// that starts when all else is gone finds it where it is now.
+func TestMoved(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var books [3]keptBook
+		var all []*node
+		for i := range books {
+			all = append(all, w.node(i, Config{Book: &books[i]}))
+		}
+		for _, a := range all[:2] {
+			a.expect(mesh.Joined, meshtest.ID(2), time.Minute)
+		}
+		w.lose(2)
+		for _, a := range all[:2] {
+			a.expect(mesh.Left, meshtest.ID(2), time.Minute)
+		}
+		time.Sleep(20 * time.Minute)
+		all[2].Close()
+		w.partition(nil)
+		w.moved = map[int]int{2: 7}
+		again := w.node(2, Config{Book: &books[2], Join: []string{}})
+		for _, a := range all[:2] {
+			a.expect(mesh.Joined, meshtest.ID(2), 20*time.Second)
+			again.expect(mesh.Joined, a.Self(), 20*time.Second)
+		}
+		time.Sleep(2 * saveEvery)
+		all[0].Close()
+		all[1].Close()
+		alone := w.node(1, Config{Book: &books[1], Join: []string{}})
+		alone.expect(mesh.Joined, meshtest.ID(2), 20*time.Second)
+		if want := strings.Replace(addrOfPeer(2), ipOf(2).String(), ipOf(7).String(), 1); !slices.Contains(books[1].lines, want) {
+			t.Errorf("the book holds %q, and not %s", books[1].lines, want)
 		}
 	})
 }

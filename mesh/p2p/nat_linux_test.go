@@ -338,6 +338,15 @@ func (n *internet) meet() (a, b *process) {
 
 const natBody = 1 << 20
 
+// On one link nothing need be named: multicast DNS finds who is there.
+func TestNATLAN(t *testing.T) {
+	n := newInternet(t, "")
+	one := n.node("a", natConfig{1, Config{LAN: true}})
+	two := n.node("a", natConfig{2, Config{LAN: true}})
+	one.says("joined " + string(meshtest.ID(2)))
+	two.says("joined " + string(meshtest.ID(1)))
+}
+
 // Behind translators that keep to a port, as those at home do, a hole is punched and a body goes through it, past
 // the relay.
 func TestNATPunched(t *testing.T) {

@@ -52,6 +52,7 @@ type world struct {
 	deaf  sync.Map     // addresses that nothing reaches, see deafen
 	over  atomic.Bool  // the story
 	ends  []func()     // run after the story
+	moved map[int]int  // peers that are where another would be
 }
 
 // inWorld runs a story in a bubble, and then lets the libraries end what they
@@ -105,6 +106,9 @@ func addrOfPeer(i int) string {
 func (w *world) host(i int, s *strikes, r *reach) host.Host {
 	w.t.Helper()
 	ip := ipOf(i)
+	if at, moved := w.moved[i]; moved {
+		ip = ipOf(at)
+	}
 	o := []quicreuse.Option{
 		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return source{ip}, nil }),
 		quicreuse.OverrideListenUDP(func(_ string, a *net.UDPAddr) (net.PacketConn, error) {

@@ -33,12 +33,13 @@ type device struct {
 	wake  time.Time  // the Tick that is planned
 	busy  time.Time  // until when its uplink is
 
-	seen    map[protocol.UpdateID]bool // passed on by gossip, or being fetched
-	rumours map[protocol.Digest]bool   // passed on by gossip
-	folds   map[protocol.UpdateID]int  // how often each was handed to its mind
-	merges  int                        // how often versions were merged, as a central said, and tried
-	sent    uint64                     // bytes
-	leaked  protocol.UpdateID          // an update that its owner did not let go
+	seen    map[protocol.UpdateID]bool   // passed on by gossip, or being fetched
+	last    map[lineage]*protocol.Update // that came, of each skill of each author
+	rumours map[protocol.Digest]bool     // passed on by gossip
+	folds   map[protocol.UpdateID]int    // how often each was handed to its mind
+	merges  int                          // how often versions were merged, as a central said, and tried
+	sent    uint64                       // bytes
+	leaked  protocol.UpdateID            // an update that its owner did not let go
 }
 
 // longest is how many bytes a user says at once, at most.

@@ -201,6 +201,7 @@ type World struct {
 	traffic [16]Traffic
 	gates   learning.GateCache
 	envoys  map[*protocol.Update]*envoy
+	weights map[[2]protocol.Digest]int // bytes of a body to who has another
 
 	sabotage sabotage
 }
@@ -252,11 +253,11 @@ func New(seed uint64, opt Options) (*World, error) {
 }
 
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
-	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, sabotage: s}
+	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, weights: map[[2]protocol.Digest]int{}, sabotage: s}
 	w.wire = w.chance(chanceWire)
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
-		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}, rumours: map[protocol.Digest]bool{}}
+		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}, last: map[lineage]*protocol.Update{}, rumours: map[protocol.Digest]bool{}}
 		if d.opt.Share == "" {
 			d.opt.Share = node.ShareSkills
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/yanmesh/yan/mesh"
+	"github.com/yanmesh/yan/mesh/patch"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
 )
@@ -226,7 +227,7 @@ func brief(f frame) string {
 
 // carry takes a frame from one device to another, if it does not get lost, and then calls arrive.
 func (w *World) carry(from, to *device, f frame, arrive func() error) {
-	size := len(f.bytes)
+	size := w.weight(to, f)
 	t := &w.traffic[f.msg.Kind()&15]
 	t.Messages++
 	t.Bytes += uint64(size)
@@ -249,8 +250,39 @@ func (w *World) carry(from, to *device, f frame, arrive func() error) {
 		if g := w.sabotage.deliver; g != nil && g(to.index, f.msg) {
 			return nil
 		}
+		if u, ok := f.msg.(*protocol.Update); ok {
+			to.last[lineageOf(u)] = u
+		}
 		return arrive()
 	})
+}
+
+// A lineage is what an update is a version of.
+type lineage struct {
+	author protocol.PeerID
+	skill  string
+}
+
+func lineageOf(u *protocol.Update) lineage { return lineage{u.ID.Author, u.Skill} }
+
+// weight is how many bytes a frame has on its way to a device. Of an update that is its head, and the body as the mesh sends it to who has the
+// version that came to it last. Whoever passes an update on is taken to have that too.
+func (w *World) weight(to *device, f frame) int {
+	u, ok := f.msg.(*protocol.Update)
+	if !ok {
+		return len(f.bytes)
+	}
+	key := [2]protocol.Digest{u.Digest}
+	var earlier []byte
+	if last := to.last[lineageOf(u)]; last != nil && last.Digest != u.Digest {
+		key[1], earlier = last.Digest, last.Body
+	}
+	n, ok := w.weights[key]
+	if !ok {
+		n = patch.Size(u.Body, earlier)
+		w.weights[key] = n
+	}
+	return len(f.bytes) - len(u.Body) + n
 }
 
 // gossip announces an update to a device's neighbours, but the one it came from. Whoever has not seen it

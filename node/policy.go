@@ -115,12 +115,20 @@ func (n *Node) SetTerms(now time.Time, name string, t Terms) (a Actions, err err
 	return a, nil
 }
 
-// SetShared lets a skill leave the device, or not, with no bound to what it tells.
+// SetShared lets a skill leave the device, or not. One that has terms to leave on keeps them, and one that was announced within a
+// budget leaves without one on no such general word.
 func (n *Node) SetShared(now time.Time, name string, shared bool) (a Actions, err error) {
-	if shared {
-		return n.SetTerms(now, name, Terms{Policy: Public})
+	if !shared {
+		return n.SetTerms(now, name, Terms{Policy: Private})
 	}
-	return n.SetTerms(now, name, Terms{Policy: Private})
+	t, ok := n.terms[name]
+	switch spent := n.spent[name]; {
+	case ok && t.Policy != Private:
+		return n.SetTerms(now, name, t)
+	case spent > 0 && spent < bare:
+		return a, fmt.Errorf("node: skill %q was announced within a budget: set its terms anew, with one or without", name)
+	}
+	return n.SetTerms(now, name, Terms{Policy: Public})
 }
 
 func (n *Node) agree(s *learning.Skill, t Terms) {

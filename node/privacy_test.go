@@ -194,6 +194,15 @@ func TestBudget(t *testing.T) {
 			t.Error("a spent budget came back")
 		}
 	}
+	d.keep(t, do(t)(n.SetShared(noon, "kitchen", true))) // as learn --share says
+	if got := n.Terms(n.Learner().Skill("", "kitchen")); got.Epsilon != terms.Epsilon {
+		t.Errorf("a general word took the budget away: %+v", got)
+	}
+	d.keep(t, do(t)(n.SetShared(noon, "kitchen", false)))
+	if _, err := n.SetShared(noon, "kitchen", true); err == nil {
+		t.Error("a general word let out without noise what had a budget")
+	}
+	d.keep(t, do(t)(n.SetTerms(noon, "kitchen", terms)))
 	more := terms
 	more.Epsilon = 16
 	if a := do(t)(n.SetTerms(noon, "kitchen", more)); len(updates(a.Send)) != 1 {

@@ -102,6 +102,10 @@ func TestDoctorFinds(t *testing.T) {
 				f.sights[i].Ahead = time.Hour
 			}
 		}, "clock", wrong, "this device's clock is 1 h 0 min behind", "set-ntp"},
+		"one clock of two": {func(f *facts) {
+			f.sights = f.sights[:2]
+			f.sights[0].Ahead = time.Hour
+		}, "clock", wrong, "the clock of " + one + " is 1 h 0 min ahead of this", "which of the two"},
 		"a peer's clock": {func(f *facts) { f.sights[0].Ahead = -30 * time.Second }, "clock", hint, "the clock of " + one + " is 30.0 s behind this", "which of the two"},
 		"it is not seen": {func(f *facts) { f.sights[0].SeesUs = false }, "seen", wrong, "this device sees " + one + ", and " + one + " does not see this device", "doctor there"},
 		"it does not see": {func(f *facts) {
@@ -147,12 +151,15 @@ func TestDoctorFinds(t *testing.T) {
 
 // What only one look around showed may be somebody who is just joining.
 func TestDoctorWaitsForWhoIsJoining(t *testing.T) {
-	f := healthy()
-	f.sights = append([]p2p.Sight(nil), f.sights...)
-	f.sights[0].SeesUs = false
-	for _, x := range f.diagnose() {
-		if x.Check == "seen" {
-			t.Errorf("%+v", x)
+	for _, blinded := range []func(*facts) *[]p2p.Sight{func(f *facts) *[]p2p.Sight { return &f.sights }, func(f *facts) *[]p2p.Sight { return &f.again }} {
+		f := healthy()
+		one := blinded(f)
+		*one = append([]p2p.Sight(nil), *one...)
+		(*one)[0].SeesUs = false
+		for _, x := range f.diagnose() {
+			if x.Check == "seen" {
+				t.Errorf("%+v", x)
+			}
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (f *facts) around() []finding {
 			relayed++
 		}
 	}
-	list := f.tried()
+	list := f.tried(members)
 	switch {
 	case members == 0 && len(list) == 0 && f.sought:
 		list = found("peers", wrong, "nobody is here, though somebody was looked for", "is another node running, on this network or at the address of --join? yan-node status there says where it listens")
@@ -209,8 +209,13 @@ func (f *facts) around() []finding {
 	return append(list, f.refusals(members)...)
 }
 
-// tried says of each peer that could not be joined through what it answered.
-func (f *facts) tried() (list []finding) {
+// tried says of each peer that could not be joined through what it answered. Where others are here that is no harm:
+// devices sleep.
+func (f *facts) tried(members int) (list []finding) {
+	state := wrong
+	if members > 0 {
+		state = hint
+	}
 	for _, t := range f.attempts {
 		what := fmt.Sprintf("cannot join through %s (tried %s, last %s ago): %s", t.Peer, often(t.Fails), ui.Duration(f.now.Sub(t.When).Round(time.Second)), t.Why)
 		if len(t.Answers) > 0 {
@@ -219,7 +224,7 @@ func (f *facts) tried() (list []finding) {
 				what += fmt.Sprintf("; %s answers: %s", a.Addr, a.Why)
 			}
 		}
-		list = append(list, finding{"peers", wrong, what, mendJoin(t)})
+		list = append(list, finding{"peers", state, what, mendJoin(t)})
 	}
 	return list
 }

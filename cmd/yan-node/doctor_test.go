@@ -94,9 +94,9 @@ func TestDoctorFinds(t *testing.T) {
 		"nobody asked for":  {func(f *facts) { alone(f); f.sought = false }, "peers", hint, "nobody was looked for", "--join"},
 		"nobody found":      {alone, "peers", wrong, "nobody is here", "another node running"},
 		"join refused":      {func(f *facts) { alone(f); f.attempts = []p2p.Attempt{refusedAt} }, "peers", wrong, "/ip4/192.0.2.1/tcp/4001 answers: connection refused; /ip4/192.0.2.1/udp/4001/quic-v1 answers: timeout", "nothing listens on that port"},
-		"join times out":    {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "i/o timeout"}} }, "peers", wrong, "i/o timeout", "firewall"},
-		"join not admitted": {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "it says: not admitted: none"}} }, "peers", wrong, "none", "same swarm"},
-		"join another":      {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "peer id mismatch"}} }, "peers", wrong, "mismatch", "another device"},
+		"join times out":    {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "i/o timeout"}} }, "peers", hint, "i/o timeout", "firewall"},
+		"join not admitted": {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "it says: not admitted: none"}} }, "peers", hint, "none", "same swarm"},
+		"join another":      {func(f *facts) { f.attempts = []p2p.Attempt{{Peer: "x", Fails: 1, Why: "peer id mismatch"}} }, "peers", hint, "mismatch", "another device"},
 		"clock": {func(f *facts) {
 			for i := range f.sights {
 				f.sights[i].Ahead = time.Hour

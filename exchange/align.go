@@ -21,6 +21,7 @@ const (
 	maxTurns       = 512 // peers whose last turn is remembered
 	maxRefused     = 256 // records not to be asked for again
 	maxRecordWants = 64  // records asked for at a time
+	maxSuspects    = 16  // records that others call false
 	maxAlignedSet  = 256 // skills of which it is remembered how they are aligned
 )
 
@@ -368,6 +369,9 @@ func (m *Machine) Merged(now time.Time, mg Merge, result protocol.Digest, ok boo
 
 // found notes whether a result is right.
 func (m *Machine) found(a *Actions, r *record, i int, isRight bool) {
+	if m.al.suspect[r.name] == r.a.Skills[i].Skill {
+		delete(m.al.suspect, r.name)
+	}
 	if isRight {
 		r.state[i] = right
 		return
@@ -408,7 +412,6 @@ func (m *Machine) Tried(now time.Time, mg Merge, v protocol.Verdict, gain int64)
 
 // convict ends our dealings with a central that lied: what it signed is the proof. Others are told to look for themselves.
 func (m *Machine) convict(a *Actions, r *record, skill string) {
-	delete(m.al.suspect, r.name)
 	au := m.author(r.m.Author)
 	if au.standing.Convicted || au.id == m.cfg.Self {
 		return
@@ -427,12 +430,13 @@ func (m *Machine) hearConvict(now time.Time, a *Actions, p *peer, c *protocol.Co
 	if au := m.authors[c.Author]; au != nil && au.shunned() || m.al.suspect[c.Record] != "" {
 		return
 	}
-	if r != nil && r.m.Rule != m.cfg.Rule {
+	if r != nil && (r.m.Rule != m.cfg.Rule || !slices.Contains(r.state, unchecked)) {
 		return
 	}
-	if len(m.al.suspect) < recordsPerTerm {
-		m.al.suspect[c.Record] = c.Skill
+	if len(m.al.suspect) >= maxSuspects {
+		clear(m.al.suspect) // hints are not worth more room
 	}
+	m.al.suspect[c.Record] = c.Skill
 	if r == nil {
 		m.askRecords(now, a, p, []protocol.Digest{c.Record})
 		return

@@ -663,3 +663,57 @@ func TestRecordsAreBounded(t *testing.T) {
 		t.Errorf("%d refused ones are remembered", got)
 	}
 }
+
+// Whatever strangers to the rules say, nothing grows without bound, nobody honest is convicted, and what is right is used in the end.
+func TestHostileRecords(t *testing.T) {
+	for seed := range uint64(3) {
+		w, e, first := scene(t)
+		r := rand.New(rand.NewPCG(seed, 9))
+		n := first[3]
+		w.joined(n.name, "x")
+		said := []protocol.Digest{{1}}
+		for range 1500 {
+			var m protocol.Message
+			pick := said[r.IntN(len(said))]
+			switch r.IntN(5) {
+			case 0, 1:
+				rec := w.forge([]string{"x", "y", first[r.IntN(4)].name}[r.IntN(2)], e-mesh.Term(r.IntN(40))+3, uint8(r.IntN(4)),
+					func(rec *protocol.Record, al *protocol.Alignment) {
+						rec.Rule, rec.Members, rec.Parents = uint32(r.IntN(2)), r.Uint32(), []protocol.Digest{pick}
+						al.Skills[0].Inputs[r.IntN(2)].ID.Seq += uint64(r.IntN(2))
+						al.Skills[0].Result[0] += byte(r.IntN(2))
+					})
+				said = append(said, rec.Name())
+				m = rec
+			case 2:
+				m = &protocol.Convict{Author: []protocol.PeerID{id("x"), first[0].cfg.Self}[r.IntN(2)], Record: pick, Skill: []string{"music", "other"}[r.IntN(2)]}
+			case 3:
+				m = &protocol.Have{Records: []protocol.Digest{pick}}
+			case 4:
+				m = &protocol.Want{Records: []protocol.Digest{pick}}
+			}
+			n.m.peer(id("x")).count = 0
+			w.do(n, n.m.Handle(w.now, mesh.Event{Kind: mesh.Heard, Peer: id("x"), Msg: m}))
+			w.queue = nil
+		}
+		a := &n.m.al
+		if len(a.records) > recordsPerTerm*(memory+2) || len(a.refused) > maxRefused || len(a.wants) > maxRecordWants ||
+			len(a.suspect) > maxSuspects || len(a.turns) > maxTurns || len(a.aligned) > 1 {
+			t.Errorf("seed %d: kept %d, refused %d, wanted %d, suspects %d, turns %d, aligned %d", seed, len(a.records), len(a.refused),
+				len(a.wants), len(a.suspect), len(a.turns), len(a.aligned))
+		}
+		for _, s := range n.m.Ledger() {
+			if s.Convicted && s.Author != id("x") && s.Author != id("y") {
+				t.Errorf("seed %d: %s was convicted", seed, readable(string(s.Author)))
+			}
+		}
+		for _, x := range w.nodes {
+			x.act = nil
+		}
+		w.offer("a", "music", 64, 0)
+		w.run(3 * time.Minute)
+		if got := n.skills(); !strings.Contains(got, "a/2 b/1") {
+			t.Errorf("seed %d: afterwards it has %q", seed, got)
+		}
+	}
+}

@@ -42,40 +42,22 @@ func (d *Delta) Veil(base *model.Model, v Veil, r *rand.Rand) (*Delta, error) {
 	if r == nil || !(v.Clip > 0) || !(v.Deviation > 0) {
 		return nil, fmt.Errorf("learning: skill %s: a veil of %+v", d.Name, v)
 	}
-	n := &Delta{Name: d.Name, Base: d.Base, Events: d.Events, Gain: d.Gain, bank: d.bank.Clone(c)}
-	first, err := model.NewBank(c, d.bank.Name, d.bank.Sections, d.bank.Neurons)
+	first, change, err := d.change(base)
 	if err != nil {
 		return nil, err
 	}
-	seed(first, c, base.Fingerprint())
-	w := n.bank.Weights
-	for i, f := range first.Weights {
-		w[i] -= f
-	}
-	if err := v.draw(w, v.Clip, c.Width, r); err != nil {
+	if err := v.draw(change, v.Clip, c.Width, r); err != nil {
 		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
 	}
-	for i, f := range first.Weights {
-		w[i] = min(max(w[i]+f, -veilWeight), veilWeight)
+	n := &Delta{Name: d.Name, Base: d.Base, Events: d.Events, Gain: d.Gain, bank: first}
+	for i, v := range change {
+		n.bank.Weights[i] = min(max(first.Weights[i]+v, -veilWeight), veilWeight)
 	}
-
-	bg, dim := base.Background, c.ContextSize()
-	middle := meanRow(bg.Samples, dim)
-	own := meanRow(d.samples, dim)
-	for j := range own {
-		own[j] -= middle[j]
-	}
-	if err := v.draw(own, veilContext, dim, r); err != nil {
+	own := d.context(base)
+	if err := v.draw(own, veilContext, len(own), r); err != nil {
 		return nil, fmt.Errorf("learning: skill %s: %w", d.Name, err)
 	}
-	have := len(bg.Samples) / dim
-	take := min(veilSamples, have)
-	for k := range take {
-		row := bg.Samples[k*have/take*dim:][:dim]
-		for j, x := range row {
-			n.samples = append(n.samples, min(max(x+own[j], -maxSample), maxSample-model.Int8Step))
-		}
-	}
+	n.standAt(base, own)
 	return n, nil
 }
 

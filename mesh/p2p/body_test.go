@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,13 @@ type giver struct {
 	mu    sync.Mutex
 	asked []protocol.BodyRequest
 	give  func(s network.Stream, q *protocol.BodyRequest)
+}
+
+// requests are those that came so far.
+func (g *giver) requests() []protocol.BodyRequest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.asked)
 }
 
 func (g *giver) serve(s network.Stream) {
@@ -99,8 +107,8 @@ func TestResume(t *testing.T) {
 		if _, err := b.fetch(t.Context(), wanted(&u.Announce), first.ID()); err != nil {
 			t.Fatal(err)
 		}
-		if asked1.asked[0].Offset != 0 || b.counts.resumed.Load() != 1 {
-			t.Errorf("first asked from byte %d, %d resumed", asked1.asked[0].Offset, b.counts.resumed.Load())
+		if asked1.requests()[0].Offset != 0 || b.counts.resumed.Load() != 1 {
+			t.Errorf("first asked from byte %d, %d resumed", asked1.requests()[0].Offset, b.counts.resumed.Load())
 		}
 		sent := all[1].meter.flow(must(newProtocols("yan")).body).out.Load()
 		if whole := uint64(len(u.Body)); sent > whole-49_900+100 {
@@ -119,7 +127,7 @@ func TestResume(t *testing.T) {
 		if _, err := b.fetch(t.Context(), wanted(&u.Announce), second.ID()); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := asked2.asked[1].Offset, uint32(70_000-head-pieceHeads); got != want {
+		if got, want := asked2.requests()[1].Offset, uint32(70_000-head-pieceHeads); got != want {
 			t.Errorf("asked again from byte %d, want %d", got, want)
 		}
 		for _, id := range []peer.ID{first.ID(), second.ID()} {
@@ -153,8 +161,8 @@ func TestFalseBeginning(t *testing.T) {
 		if n := all[0].strikes.of(all[1].host.ID()); n != 0 {
 			t.Errorf("the honest one has %d faults", n)
 		}
-		if len(asked.asked) != 2 || asked.asked[1].Offset != 0 {
-			t.Errorf("the liar was asked %+v, want twice from the beginning", asked.asked)
+		if len(asked.requests()) != 2 || asked.requests()[1].Offset != 0 {
+			t.Errorf("the liar was asked %+v, want twice from the beginning", asked.requests())
 		}
 	})
 }
@@ -205,8 +213,8 @@ func TestFalseProviders(t *testing.T) {
 				if took, most := time.Since(began), 2*stall+2*time.Second; took > most {
 					t.Errorf("it took %v", took)
 				}
-				if got := all[0].strikes.of(e.ID()) > 0; got != c.fault || len(asked.asked) == 0 {
-					t.Errorf("%d faults; asked %d times", all[0].strikes.of(e.ID()), len(asked.asked))
+				if got := all[0].strikes.of(e.ID()) > 0; got != c.fault || len(asked.requests()) == 0 {
+					t.Errorf("%d faults; asked %d times", all[0].strikes.of(e.ID()), len(asked.requests()))
 				}
 				if n := all[0].strikes.of(all[1].host.ID()); n > 0 {
 					t.Errorf("%d faults of the honest", n)
@@ -214,6 +222,38 @@ func TestFalseProviders(t *testing.T) {
 			})
 		})
 	}
+}
+
+// However much news there is, four bodies are on their way to us at once, and two of them by news of one peer.
+func TestFourAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(1)
+		var wg sync.WaitGroup
+		var now, most atomic.Int64
+		slow := func(s network.Stream, q *protocol.BodyRequest) {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(2 * time.Second)
+			now.Add(-1)
+			s.Write(sized(0))
+		}
+		for i := range 4 {
+			e, _ := w.giver(6+i, slow)
+			for seq := range uint64(3) {
+				u := update(6+i, seq+1, 1000)
+				wg.Go(func() { all[0].bodies.fetch(t.Context(), wanted(&u.Announce), e.ID()) })
+			}
+			if i == 0 {
+				time.Sleep(time.Second)
+				if n := most.Load(); n != fetchPerPeer {
+					t.Errorf("%d at once by news of one peer", n)
+				}
+			}
+		}
+		wg.Wait()
+		if n := most.Load(); n != fetchAtOnce {
+			t.Errorf("%d at once", n)
+		}
+	})
 }
 
 // Requests that are none, or for what is beyond the end, are refused; any number of them holds nobody up for long.
@@ -475,7 +515,7 @@ func TestIdealBytes(t *testing.T) {
 		time.Sleep(time.Minute)
 		idle := float64(w.bytes.Load()-before) / 60 // a second, of membership and gossip
 		seq := uint64(0)
-		for _, c := range []struct{ size, times int }{{64 << 10, 4}, {512 << 10, 1}} {
+		for _, c := range []struct{ size, times int }{{64 << 10, 3}, {512 << 10, 1}} {
 			before, began := w.bytes.Load(), time.Now()
 			var last time.Duration
 			for range c.times {

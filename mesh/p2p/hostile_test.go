@@ -106,6 +106,7 @@ func TestGarbage(t *testing.T) {
 		"forged update":         {p.say, frameOf(forgedFrame)},
 		"packet over the limit": {p.packet, binary.AppendUvarint(nil, 1<<20)},
 		"compressed packet":     {p.packet, frameOf([]byte{9, 0x80})},
+		"packet of gigabytes":   {p.packet, frameOf([]byte("\x00\x81\xa4Node\xc9\x96\x96\xd0\x64\x00"))},
 		"packet in a packet":    {p.packet, frameOf([]byte{kindCompound, 1, 0, 3, kindCompound, 0, 0})},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/memberlist"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -201,7 +200,8 @@ var (
 
 // plain reports whether a packet holds only what our own memberlist sends: one
 // message, or a compound of messages, with a checksum before it or not. What it
-// keeps away is compression, which turns a packet into forty megabytes.
+// keeps away is compression, which turns a packet into forty megabytes, and what
+// makes memberlist's decoder take gigabytes: see sieve.
 func plain(b []byte) bool {
 	if len(b) > 5 && b[0] == kindCRC {
 		b = b[5:]
@@ -229,15 +229,14 @@ func leaf(b []byte) bool {
 	}
 	switch b[0] {
 	case kindPing, kindIndirectPing, kindAck, kindSuspect, kindAlive, kindDead, kindNack:
-		return true
+		in := sieve{in: bytes.NewReader(b[1:]), left: len(b) - 1}
+		return in.table(func(string, uint64) {}) == nil && in.left == 0
 	}
 	return false
 }
 
 // A syncConn makes a stream memberlist's net.Conn for one push and pull. It
-// reads at most syncBytes, lives at most syncTime, and looks at what the other
-// side claims before memberlist allocates for it: the header of a hundred bytes
-// may announce a million members.
+// lives at most syncTime, and hands memberlist nothing that was not read whole and found sound.
 type syncConn struct {
 	network.Stream
 	in      io.Reader
@@ -247,16 +246,16 @@ type syncConn struct {
 
 func newSyncConn(s network.Stream, release func()) *syncConn {
 	_ = s.SetDeadline(time.Now().Add(syncTime)) // a stream without deadlines still ends with its connection
-	return &syncConn{Stream: s, in: io.LimitReader(s, syncBytes), release: sync.OnceFunc(release)}
+	return &syncConn{Stream: s, in: s, release: sync.OnceFunc(release)}
 }
 
 func (c *syncConn) Read(b []byte) (int, error) {
 	if !c.checked {
-		head, err := syncHead(c.in)
+		all, err := readSync(c.in)
 		if err != nil {
 			return 0, err
 		}
-		c.in, c.checked = io.MultiReader(bytes.NewReader(head), c.in), true
+		c.in, c.checked = bytes.NewReader(all), true
 	}
 	return c.in.Read(b)
 }
@@ -270,33 +269,33 @@ func (c *syncConn) Close() error {
 func (c *syncConn) LocalAddr() net.Addr  { return addrOf(c.Conn().LocalPeer()) }
 func (c *syncConn) RemoteAddr() net.Addr { return addrOf(c.Conn().RemotePeer()) }
 
-// syncHead reads the start of a push and pull, refuses it if it claims too
-// much, and returns the bytes it read.
-func syncHead(in io.Reader) ([]byte, error) {
-	var head bytes.Buffer
-	in = io.TeeReader(io.LimitReader(in, 128), &head)
-	var kind [1]byte
-	if _, err := io.ReadFull(in, kind[:]); err != nil {
+// readSync reads a push and pull as far as memberlist will, and returns its bytes. It refuses what claims more than we
+// allow, or is not made as memberlist makes it.
+func readSync(in io.Reader) ([]byte, error) {
+	s := sieve{in: bufio.NewReader(in), left: syncBytes}
+	kind, err := s.take(1)
+	if err != nil {
 		return nil, err
 	}
-	if kind[0] == kindError {
-		return head.Bytes(), nil
-	}
-	if kind[0] != kindPushPull {
+	if kind[0] != kindPushPull && kind[0] != kindError {
 		return nil, errSync
 	}
-	var claim struct { // as in memberlist
-		Nodes        int
-		UserStateLen int
-		Join         bool
+	var nodes, state uint64
+	err = s.table(func(key string, v uint64) {
+		switch key {
+		case "Nodes":
+			nodes = v
+		case "UserStateLen":
+			state = v
+		}
+	})
+	if err == nil && kind[0] == kindPushPull && (nodes > syncNodes || state != 0) {
+		err = fmt.Errorf("%w: %d members and %d bytes of state", errSync, nodes, state)
 	}
-	if err := codec.NewDecoder(in, &codec.MsgpackHandle{}).Decode(&claim); err != nil {
-		return nil, fmt.Errorf("%w: %w", errSync, err)
+	for ; err == nil && kind[0] == kindPushPull && nodes > 0; nodes-- {
+		err = s.table(func(string, uint64) {})
 	}
-	if claim.Nodes < 0 || claim.Nodes > syncNodes || claim.UserStateLen != 0 {
-		return nil, fmt.Errorf("%w: %d members and %d bytes of state", errSync, claim.Nodes, claim.UserStateLen)
-	}
-	return head.Bytes(), nil
+	return s.seen.Bytes(), err
 }
 
 func addrOf(id peer.ID) net.Addr {

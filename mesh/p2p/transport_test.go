@@ -22,7 +22,7 @@ import (
 )
 
 func TestPlain(t *testing.T) {
-	ping, suspect := []byte{kindPing, 0x80}, []byte{kindSuspect, 0x81, 1}
+	ping, suspect := []byte{kindPing, 0x80}, []byte("\x03\x82\xa4Node\xa1x\xabIncarnation\x07")
 	compound := func(parts ...[]byte) []byte {
 		b := []byte{kindCompound, byte(len(parts))}
 		for _, p := range parts {
@@ -53,6 +53,14 @@ func TestPlain(t *testing.T) {
 		{kindCompound},
 		{kindCompound, 200, 0},
 		{kindCRC, 1, 2, 3, 4},
+		[]byte("\x00\x81\xa4Node\xc9\x96\x96\xd0\x64\x00"), // an extension of gigabytes
+		[]byte("\x04\x81\xa4Addr\xc6\x96\x96\xd0\x64"),
+		[]byte("\x04\x81\xa3Vsn\xdd\x96\x96\xd0\x64"),
+		[]byte("\x02\x81\xa5SeqNo\xcb\x00\x00\x00\x00\x00\x00\x00\x00"),
+		[]byte("\x03\xdf\xff\xff\xff\xff"),
+		[]byte("\x03\x81\x05\x05"),
+		{kindPing, 0x80, 0},
+		{kindPing},
 	} {
 		if plain(b) {
 			t.Errorf("%x is let through", b)
@@ -63,84 +71,126 @@ func TestPlain(t *testing.T) {
 func FuzzPlain(f *testing.F) {
 	f.Add([]byte{kindCompound, 1, 0, 2, kindPing, 0x80})
 	f.Add([]byte{kindCRC, 1, 2, 3, 4, kindPing, 0x80})
+	f.Add([]byte("\x03\x82\xa4Node\xa1x\xabIncarnation\x07"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 0 && plain(b) && (b[0] == 9 || b[0] == 244) {
+		if len(b) == 0 || !plain(b) {
+			return
+		}
+		if b[0] == 9 || b[0] == 244 {
 			t.Errorf("%x is let through", b)
+		}
+		if !leaf(b) {
+			return
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var alive struct { // has a field of each sort that there is
+			Incarnation     uint32
+			Node            string
+			Addr, Meta, Vsn []byte
+			Nack            bool
+		}
+		_ = codec.NewDecoder(bytes.NewReader(b[1:]), &codec.MsgpackHandle{}).Decode(&alive)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20+uint64(10*len(b)) {
+			t.Fatalf("%x makes memberlist's decoder take %d bytes", b, took)
 		}
 	})
 }
 
-// claim is the start of a push and pull, as memberlist writes it.
-func claim(t testing.TB, nodes, state int) []byte {
+// claim is a push and pull that claims to bring so many members and so much state, as memberlist writes it, and brings
+// some members.
+func claim(t testing.TB, nodes, state, brought int) []byte {
 	var b bytes.Buffer
 	b.WriteByte(kindPushPull)
-	err := codec.NewEncoder(&b, &codec.MsgpackHandle{}).Encode(struct {
+	e := codec.NewEncoder(&b, &codec.MsgpackHandle{})
+	encode := func(v any) {
+		if err := e.Encode(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	encode(struct {
 		Nodes        int
 		UserStateLen int
 		Join         bool
 	}{nodes, state, true})
-	if err != nil {
-		t.Fatal(err)
+	for i := range brought {
+		encode(struct {
+			Name        string
+			Addr        []byte
+			Port        uint16
+			Meta        []byte
+			Incarnation uint32
+			State       int
+			Vsn         []uint8
+		}{string(meshtest.ID(i)), net.ParseIP("fd00::1"), 7946, make([]byte, 70), 1 << 30, 2, []uint8{1, 5, 2, 0, 0, 0}})
 	}
 	return b.Bytes()
 }
 
-// A push and pull may not claim more than it can bring, and what was read to see that is not lost.
-func TestSyncHead(t *testing.T) {
-	rest := bytes.Repeat([]byte{0xab}, 500)
-	for _, n := range []int{0, 1, 100, syncNodes} {
-		all := append(claim(t, n, 0), rest...)
-		in := iotest.OneByteReader(bytes.NewReader(all))
-		head, err := syncHead(in)
+// A push and pull may not claim more than it can bring, reaches memberlist to the last byte, and is not read beyond.
+func TestReadSync(t *testing.T) {
+	for _, n := range []int{0, 1, 60, syncNodes} {
+		all := claim(t, n, 0, n)
+		got, err := readSync(iotest.OneByteReader(bytes.NewReader(append(all, 0xab, 0xab))))
 		if err != nil {
 			t.Fatalf("%d members: %v", n, err)
 		}
-		tail, _ := io.ReadAll(in)
-		if !bytes.Equal(append(head, tail...), all) {
-			t.Errorf("%d members: bytes were lost", n)
+		if !bytes.Equal(got, all) {
+			t.Errorf("%d members: of %d bytes %d were read", n, len(all), len(got))
 		}
 	}
 	for _, b := range [][]byte{
-		claim(t, syncNodes+1, 0), claim(t, 1<<20, 0), claim(t, -1, 0), claim(t, 1, 1), claim(t, 1, 20<<20),
+		claim(t, syncNodes+1, 0, syncNodes+1), claim(t, 1<<20, 0, 0), claim(t, -1, 0, 0), claim(t, 1, 1, 1), claim(t, 1, 20<<20, 1), claim(t, 2, 0, 1),
 		{}, {kindPushPull}, {kindPing, 0x80}, {9, 0x80}, {244, 1, 'x'},
 		append([]byte{kindPushPull}, bytes.Repeat([]byte{0x91}, 1<<20)...),
 		{kindPushPull, 0xdf, 0xff, 0xff, 0xff, 0xff},
 		{kindPushPull, 0x81, 0xdb, 0x7f, 0xff, 0xff, 0xff},
+		[]byte("\x06\x81\xa4Join\xc9\x96\x96\xd0\x64\x00"),
+		// Found by fuzzing: memberlist's decoder takes 2.4 GB for it.
+		[]byte("\x06\x83\xa4Jo\x89\x89\x89\x89\x89\x89\x89\xa5N\x80\x00\x00\x00\xd0\xfd\xff\xffTno\x96\xff\xff\xff\x80\xc9\x96\x96\xd0d\xff\xffTno\x80\xff\xff\xff\x96\x96\x96\x96\x7f\xff\x0e"),
+		append(claim(t, 1, 0, 0), "\x81\xa4Addr\xc9\x96\x96\xd0\x64\x00"...),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := syncHead(bytes.NewReader(b))
+		_, err := readSync(bytes.NewReader(b))
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%.20x is let through", b)
 		}
-		if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		if got := after.TotalAlloc - before.TotalAlloc; got > 2<<20 {
 			t.Errorf("%.20x allocates %d bytes", b, got)
 		}
 	}
 }
 
-// What syncHead lets through is a claim that it allows, and it hands back every byte that it read.
-func FuzzSyncHead(f *testing.F) {
-	f.Add(claim(f, 3, 0))
-	f.Add(append(claim(f, 1000, 0), 1, 2, 3))
+// What readSync lets through is what came, and memberlist's own decoder reads it without taking more than there is.
+func FuzzReadSync(f *testing.F) {
+	f.Add(claim(f, 3, 0, 3))
+	f.Add(append(claim(f, 1000, 0, 1), 1, 2, 3))
 	f.Add([]byte{kindError, 0x81, 0xa5, 'E', 'r', 'r', 'o', 'r', 0xa1, 'x'})
 	f.Add([]byte{kindPushPull, 0xdf, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		in := bytes.NewReader(b)
-		head, err := syncHead(in)
-		if len(head) > 128 || !bytes.HasPrefix(b, head) {
-			t.Fatalf("%x became %x", b, head)
+		got, err := readSync(bytes.NewReader(b))
+		if !bytes.HasPrefix(b, got) {
+			t.Fatalf("%x became %x", b, got)
 		}
 		if err != nil {
 			return
 		}
-		rest, _ := io.ReadAll(in)
-		if !bytes.Equal(append(head, rest...), b) {
-			t.Fatalf("of %x bytes were lost", b)
+		if again, err := readSync(bytes.NewReader(got)); err != nil || !bytes.Equal(again, got) {
+			t.Fatalf("%x is read as %x and then as %x, %v", b, got, again, err)
 		}
-		if again, err := syncHead(bytes.NewReader(b)); err != nil || !bytes.Equal(again, head) {
-			t.Fatalf("%x is read as %x and then as %x, %v", b, head, again, err)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var head struct {
+			Nodes, UserStateLen int
+			Join                bool
+		}
+		_ = codec.NewDecoder(bytes.NewReader(got[1:]), &codec.MsgpackHandle{}).Decode(&head)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20+uint64(10*len(b)) {
+			t.Fatalf("%x makes memberlist's decoder take %d bytes", got, took)
 		}
 	})
 }

@@ -15,8 +15,8 @@ const (
 // them sees which, and how far their clocks are apart. It is a claim, for people to read.
 type Look struct {
 	Time    int64    // when it was written, in Unix milliseconds by the clock of its writer
-	Sees    bool     // the one who asked is a member, by the account of the one who answers
-	Members []PeerID // whom that sees, without itself: sorted, unique, at most MaxSeen
+	Sees    bool     // the one who asked is a member or a neighbour, by the account of the one who answers
+	Members []PeerID // of the cell of that one, without itself: sorted, unique, at most MaxSeen
 }
 
 // EncodeLook returns l as one msgpack map. What it returns, DecodeLook accepts.

@@ -372,7 +372,7 @@ func halvesOf(self protocol.PeerID, links []p2p.Link, sights []p2p.Sight) (list 
 			list = append(list, finding{"seen", wrong, fmt.Sprintf("half joined: %s sees this device, and this device does not see %s", s.Peer, s.Peer),
 				"wait half a minute and ask again; if it stays, start this node again"})
 		}
-		if s.Why == "" && s.Member && s.SeesUs {
+		if s.Why == "" && s.Member && s.SeesUs && !s.Near { // another cell has other members
 			for _, id := range s.Members {
 				if !ours[id] {
 					missing[id] = append(missing[id], string(s.Peer))

@@ -149,6 +149,18 @@ func TestDoctorFinds(t *testing.T) {
 	}
 }
 
+// A neighbour's cell has other members than ours.
+func TestDoctorKnowsCells(t *testing.T) {
+	f := healthy()
+	f.sights[1].Near = true
+	f.sights[1].Members = []protocol.PeerID{meshtest.ID(8), meshtest.ID(9)}
+	for _, x := range f.diagnose() {
+		if x.Check == "seen" {
+			t.Errorf("%+v", x)
+		}
+	}
+}
+
 // What only one look around showed may be somebody who is just joining.
 func TestDoctorWaitsForWhoIsJoining(t *testing.T) {
 	for _, blinded := range []func(*facts) *[]p2p.Sight{func(f *facts) *[]p2p.Sight { return &f.sights }, func(f *facts) *[]p2p.Sight { return &f.again }} {

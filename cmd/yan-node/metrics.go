@@ -168,6 +168,8 @@ var metrics = []metric{
 			put(float64(k), state)
 		}
 	})},
+	{"yan_cell_members", "Members of this node's cell, itself included.", gauge, nil, ofMesh(func(m *p2p.Stats, put putter) { put(float64(m.Cell)) })},
+	{"yan_neighbours", "Peers of other cells that this node is connected to.", gauge, nil, ofMesh(func(m *p2p.Stats, put putter) { put(float64(m.Near)) })},
 	{"yan_peers_ignored", "Peers that are ignored for their faults now.", gauge, nil, ofMesh(func(m *p2p.Stats, put putter) { put(float64(m.Ignored)) })},
 	{"yan_faults_total", "Faults of peers, by what they sent.", counter, []string{"reason"}, ofMesh(func(m *p2p.Stats, put putter) {
 		for _, f := range m.Faults {

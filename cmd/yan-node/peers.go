@@ -21,6 +21,7 @@ type peerReport struct {
 	ID        protocol.PeerID `json:"id"`
 	Short     string          `json:"short"`
 	Here      bool            `json:"here"`
+	Near      bool            `json:"near,omitempty"`  // of another cell
 	State     string          `json:"state,omitempty"` // what the conversation with it is, while it is here
 	Agent     string          `json:"agent,omitempty"`
 	Version   uint16          `json:"version,omitempty"` // of the conversation that it speaks
@@ -78,7 +79,7 @@ func peersOf(n *node.Node, links []p2p.Link) []peerReport {
 	}
 	for _, l := range links {
 		r := of(l.Peer)
-		r.RoundTrip, r.Faulty = l.Rounds.Seconds(), l.Ignored
+		r.RoundTrip, r.Faulty, r.Near = l.Rounds.Seconds(), l.Ignored, l.Near
 		for _, p := range l.Paths {
 			r.Ways = append(r.Ways, wayReport{p.Way, p.Transport, p.Dialled, p.Addr})
 		}

@@ -63,8 +63,8 @@ func (m *Mesh) show(s network.Stream) {
 		return
 	}
 	l := &protocol.Look{Sees: m.members.has(id)}
-	for _, id := range m.members.all() {
-		if len(l.Members) < protocol.MaxSeen {
+	for _, id := range m.members.cellmates() {
+		if id != m.members.self && len(l.Members) < protocol.MaxSeen {
 			l.Members = append(l.Members, protocol.PeerID(id.String()))
 		}
 	}
@@ -83,12 +83,13 @@ func (m *Mesh) show(s network.Stream) {
 // A Sight is what a peer said that it sees.
 type Sight struct {
 	Peer    protocol.PeerID
-	Member  bool   // by our account
-	Why     string // it did not say, and why; then the rest means nothing
-	SeesUs  bool   // we are a member by its account
-	Members []protocol.PeerID
-	Ahead   time.Duration // how far its clock is ahead of ours
-	Within  time.Duration // how far off that may be
+	Member  bool              // by our account
+	Near    bool              // of another cell
+	Why     string            // it did not say, and why; then the rest means nothing
+	SeesUs  bool              // we are a member by its account
+	Members []protocol.PeerID // of its cell
+	Ahead   time.Duration     // how far its clock is ahead of ours
+	Within  time.Duration     // how far off that may be
 }
 
 // Look asks the members, and peers that are connected without being members, whom they see: at most lookedAt of
@@ -114,7 +115,7 @@ func (m *Mesh) Look(ctx context.Context) []Sight {
 
 // lookThrough asks one peer.
 func (m *Mesh) lookThrough(ctx context.Context, l Link) Sight {
-	sight := Sight{Peer: l.Peer, Member: l.Member}
+	sight := Sight{Peer: l.Peer, Member: l.Member, Near: l.Near}
 	look, took, at, err := m.ask(ctx, l.Peer)
 	if err != nil {
 		sight.Why = plainly(err)

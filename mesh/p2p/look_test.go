@@ -135,3 +135,40 @@ func TestLookThroughAWall(t *testing.T) {
 		}
 	})
 }
+
+// A neighbour, of another cell, sees us and is seen, and names the members of its own.
+func TestLookAcrossCells(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var all []*node
+		for i := range 6 {
+			all = append(all, w.node(i, Config{Cell: 4}))
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Minute)
+		near := 0
+		for _, n := range all {
+			stats := n.Stats()
+			if stats.Cell != n.members.size() || stats.Cell > 4 {
+				t.Errorf("a cell of %d", stats.Cell)
+			}
+			for _, s := range n.Look(t.Context()) {
+				if s.Why != "" || !s.Member || !s.SeesUs || slices.Contains(s.Members, s.Peer) {
+					t.Errorf("%+v", s)
+				}
+				if ours := slices.Contains(s.Members, n.Self()); ours == s.Near {
+					t.Errorf("a neighbour: %v; in one cell with us: %v", s.Near, ours)
+				}
+				if s.Near {
+					near++
+				}
+			}
+			near -= stats.Near
+		}
+		if near != 0 {
+			t.Errorf("%d neighbours more were seen than there are", near)
+		}
+		if all[0].Stats().Near+all[1].Stats().Near+all[2].Stats().Near+all[3].Stats().Near == 0 {
+			t.Error("no cell is in touch with another")
+		}
+	})
+}

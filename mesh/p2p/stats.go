@@ -28,6 +28,8 @@ type Stats struct {
 	ShutOut uint64    // connections to peers that did not let us in
 	Bodies  BodyStats
 	Paths   []Count // connections by the way they go: see Path; sorted
+	Cell    int     // members of our cell, ourselves included
+	Near    int     // neighbours, of other cells
 	Lost    uint64  // messages that were heard and dropped, since whoever reads the events fell behind
 }
 
@@ -55,6 +57,8 @@ func (c *bodyCounts) read() BodyStats {
 func (m *Mesh) Stats() Stats {
 	s := Stats{Traffic: m.meter.traffic(), Bodies: m.bodies.counts.read()}
 	s.Faults, s.Ignored = m.strikes.stats(time.Now())
+	s.Cell = m.members.size()
+	s.Near = 1 + len(m.members.all()) - s.Cell
 	m.events.mu.Lock()
 	s.Lost = m.events.lost
 	m.events.mu.Unlock()
@@ -102,7 +106,8 @@ func blame(why error) string {
 // A Link is how a peer is reached: one that is a member, that is connected and could become one, or that is ignored.
 type Link struct {
 	Peer    protocol.PeerID
-	Member  bool
+	Member  bool          // of our cell or a neighbour
+	Near    bool          // a neighbour: of another cell
 	Ignored bool          // for its faults
 	Rounds  time.Duration // how long a probe and its answer took last; zero if none was answered yet
 	Paths   []Path        // one for each connection; none if there is none now
@@ -134,7 +139,7 @@ func (m *Mesh) Links() []Link {
 	list := make([]Link, 0, len(ids))
 	for _, id := range ids {
 		l := Link{
-			Peer: protocol.PeerID(id.String()), Member: m.members.has(id), Ignored: m.strikes.Contains(id), Rounds: m.members.rounds.last(id),
+			Peer: protocol.PeerID(id.String()), Member: m.members.has(id), Near: m.members.nearOnly(id), Ignored: m.strikes.Contains(id), Rounds: m.members.rounds.last(id),
 		}
 		for _, c := range m.host.Network().ConnsToPeer(id) {
 			l.Paths = append(l.Paths, Path{
@@ -146,6 +151,14 @@ func (m *Mesh) Links() []Link {
 	}
 	slices.SortFunc(list, func(a, b Link) int { return cmp.Compare(a.Peer, b.Peer) })
 	return list
+}
+
+// nearOnly reports whether a peer is here as a neighbour, of another cell.
+func (m *members) nearOnly(id peer.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, near := m.near[id]
+	return near && !m.here[id]
 }
 
 // asked returns where the owner asked to join through the peer.

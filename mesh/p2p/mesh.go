@@ -9,7 +9,8 @@
 //
 // An update goes to everyone as its signed head alone. Each peer fetches the body from whoever
 // brought it the head, verifies it, and only then passes the head on: bodies cross each link once,
-// and a false one goes no further than its liar.
+// and a false one goes no further than its liar. Where a transfer breaks the next peer goes on, and who has
+// an earlier version is sent what differs from it.
 //
 // A mesh may be closed to all but one owner's devices ([Config.Swarm]): then every stream waits until
 // both sides have shown an admission by the swarm's key, and a peer without one is disconnected unheard.

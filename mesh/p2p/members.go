@@ -83,8 +83,8 @@ func newMembers(h host.Host, t *transport, g *gate, b *book, s *strikes, e *even
 	// Each tells a piece of news to RetransmitMult times log10 of their number. With memberlist's 4 one in three
 	// thousand never hears it, and on bad links what one misses is now and then that another is not dead.
 	c.RetransmitMult = 8
-	// Thirty devices know of a crash after some 7 s, and one time in a hundred later than 10; with memberlist's 4 it is
-	// one in twenty. Who is suspected wrongly has 4.4 s to say so.
+	// Thirty devices know of a crash after some 7 s, and one time in seventy later than 10; with memberlist's 4 it is
+	// one in fifteen. Who is suspected wrongly has 4.4 s to say so.
 	c.SuspicionMult = 3
 	// A device that has missed such a refutation suspects somebody alone, and nobody else heeds it. It must not make up its
 	// mind before it has next compared all that it knows with another (every 30 s).

@@ -328,7 +328,7 @@ func (c *cells) check(from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
 	case err != nil || len(m.Data) > gossipFrame:
 		c.fault(from, cmp.Or(err, error(protocol.ErrTooLong)))
 		return pubsub.ValidationReject
-	case w == nil:
+	case w == nil || !c.due(author, time.Now()):
 		return pubsub.ValidationIgnore
 	case c.gate != nil && c.gate.vouch(author, w.meta) != nil:
 		return pubsub.ValidationIgnore // whoever passed it on may not know yet that it was revoked
@@ -341,6 +341,14 @@ func (c *cells) check(from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
 	defer c.mu.Unlock()
 	c.words.Add(author, w)
 	return pubsub.ValidationAccept
+}
+
+// due reports whether a bridge may say another word. One that never stops is passed on by nobody.
+func (c *cells) due(author peer.ID, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.words.Peek(author)
+	return !ok || now.Sub(w.at) >= cellsEvery/3
 }
 
 // A cellSeen is another cell, as its bridges tell.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	lib "github.com/libp2p/go-libp2p"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -294,5 +295,32 @@ func TestOtherVersions(t *testing.T) {
 			t.Error("who speaks another version is ignored")
 		}
 		goOn(t, all)
+	})
+}
+
+// A bridge that never stops is passed on now and then, and others meanwhile.
+func TestWordsOfABridgeAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := func(i int) peer.ID { return must(peer.Decode(string(meshtest.ID(i)))) }
+		c := newCells(&members{self: id(0)}, nil, func(id peer.ID, err error) { t.Errorf("%s is at fault: %v", id, err) })
+		say := func(i int) pubsub.ValidationResult {
+			b := (&word{members: 2, cell: id(i), meta: []byte{metaVersion}}).append(nil)
+			return c.check(id(i), &pubsub.Message{Message: &pb.Message{From: []byte(id(i)), Data: b}})
+		}
+		passed := 0
+		for range 60 {
+			for range 10 {
+				if say(1) == pubsub.ValidationAccept {
+					passed++
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if most := int(3 * time.Minute / cellsEvery); passed > most || passed < most/2 {
+			t.Errorf("%d of 600 words in a minute are passed on, at most %d should be", passed, most)
+		}
+		if say(2) != pubsub.ValidationAccept {
+			t.Error("another bridge is not heard")
+		}
 	})
 }

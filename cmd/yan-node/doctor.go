@@ -63,6 +63,7 @@ type facts struct {
 	sights   []p2p.Sight // two looks around
 	again    []p2p.Sight
 	peers    []exchange.PeerStatus
+	spent    []string // skills whose budget of privacy is spent
 
 	usage  *store.Usage
 	writes diskWrites
@@ -90,7 +91,7 @@ const (
 func (f *facts) diagnose() (list []finding) {
 	for _, look := range []func(*facts) []finding{
 		(*facts).node, (*facts).disk, (*facts).home, (*facts).swarm, (*facts).around, (*facts).clocks, (*facts).halves,
-		(*facts).models, (*facts).listening, (*facts).datagrams, (*facts).faults, (*facts).buffers,
+		(*facts).models, (*facts).budgets, (*facts).listening, (*facts).datagrams, (*facts).faults, (*facts).buffers,
 	} {
 		list = append(list, look(f)...)
 	}
@@ -408,6 +409,25 @@ func (f *facts) models() (list []finding) {
 	return list
 }
 
+// budgets says which skills are told no more.
+func (f *facts) budgets() []finding {
+	if len(f.spent) == 0 {
+		return nil
+	}
+	return found("privacy", hint, "announced no more, since their budget of what may be told is spent: "+strings.Join(f.spent, ", "),
+		"raise it with yan-node skill share NAME --epsilon, if what they tell may be known better")
+}
+
+// spentOf are the skills whose budget is spent.
+func spentOf(n *node.Node) (names []string) {
+	for _, s := range n.Learner().Skills() {
+		if t := n.Terms(s); s.Own() && n.Shares(s) && t.Bounded() && n.Told(s).Left == 0 {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // listening says whether others can come to us.
 func (f *facts) listening() []finding {
 	if !f.running || f.offline {
@@ -546,12 +566,17 @@ func (s *session) facts(ctx context.Context) *facts {
 	f := &facts{now: time.Now(), running: true, offline: s.offline, writes: s.disk.stats(), buffer: bufferOf(bufferFiles)}
 	asked, cancel := context.WithTimeout(ctx, scrapeWait)
 	defer cancel()
-	answer := make(chan []exchange.PeerStatus, 1)
+	type seen struct {
+		peers []exchange.PeerStatus
+		spent []string
+	}
+	answer := make(chan seen, 1)
 	if err := s.dev.Do(asked, func(_ time.Time, n *node.Node) (node.Actions, error) {
-		answer <- n.Conversation().Peers()
+		answer <- seen{n.Conversation().Peers(), spentOf(n)}
 		return node.Actions{}, nil
 	}); err == nil {
-		f.peers, f.answers = <-answer, true
+		got := <-answer
+		f.peers, f.spent, f.answers = got.peers, got.spent, true
 	}
 	if u, err := s.dev.Store.Usage(); err == nil {
 		f.usage = &u

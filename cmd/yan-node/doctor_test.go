@@ -116,6 +116,7 @@ func TestDoctorFinds(t *testing.T) {
 		"by hearsay":          {func(f *facts) { f.sights[0].Why, f.links[0].Paths = "no good addresses", nil }, "seen", wrong, "cannot reach it: no good addresses", "relay"},
 		"half dead":           {func(f *facts) { f.sights[0].Why = "deadline exceeded" }, "seen", hint, one + " is connected and does not say", "half dead"},
 		"one other model":     {func(f *facts) { f.peers[0].Reason = "its model is a, ours b" }, "model", hint, "its model is a, ours b", "--model"},
+		"budget spent":        {func(f *facts) { f.spent = []string{"diary"} }, "privacy", hint, "diary", "--epsilon"},
 		"blocked UDP": {func(f *facts) {
 			for i := range f.links {
 				f.links[i].Paths[0].Transport = "tcp"

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/yanmesh/yan/exchange"
+	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/mesh/p2p"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
@@ -45,6 +47,9 @@ type nodeView struct {
 	sections      int
 	bytes, memory int64
 	shared        int
+	policies      map[node.Policy]int // own skills, by who may have them
+	epsilon       float64             // the largest that a skill with a budget has told
+	spent         int                 // skills whose budget is spent
 	counts        exchange.Counts
 	load          exchange.Load
 	newest        []exchange.Newest
@@ -77,8 +82,9 @@ func viewOf(n *node.Node) *nodeView {
 		model: protocol.Digest(l.Fingerprint()).String(), self: string(n.Self()), events: l.Events(), seen: n.Seen(),
 		active: float64(c.Active) / float64(c.Sections), bytes: l.SkillBytes(), memory: l.Memory(),
 		counts: x.Counts(), load: x.Load(), newest: x.Newest(), central: x.Central(),
-		skills: map[[2]string]int{{"own", "awake"}: 0, {"own", "resting"}: 0, {"peer", "awake"}: 0, {"peer", "resting"}: 0},
-		peers:  map[string]int{peerTalks: 0, peerSilent: 0, peerForeign: 0},
+		skills:   map[[2]string]int{{"own", "awake"}: 0, {"own", "resting"}: 0, {"peer", "awake"}: 0, {"peer", "resting"}: 0},
+		policies: map[node.Policy]int{node.Private: 0, node.Swarm: 0, node.Public: 0},
+		peers:    map[string]int{peerTalks: 0, peerSilent: 0, peerForeign: 0},
 	}
 	for _, s := range l.Skills() {
 		whose, where := "peer", "awake"
@@ -93,6 +99,7 @@ func viewOf(n *node.Node) *nodeView {
 		if n.Shares(s) {
 			v.shared++
 		}
+		v.budget(n, s)
 	}
 	for _, p := range x.Peers() {
 		v.peers[stateOf(p)]++
@@ -103,6 +110,21 @@ func viewOf(n *node.Node) *nodeView {
 		}
 	}
 	return v
+}
+
+// budget takes in who may have a skill, and what it has told.
+func (v *nodeView) budget(n *node.Node, s *learning.Skill) {
+	if !s.Own() {
+		return
+	}
+	t := n.Terms(s)
+	v.policies[t.Policy]++
+	if told := n.Told(s); t.Bounded() && !math.IsInf(told.Epsilon, 0) {
+		v.epsilon = max(v.epsilon, told.Epsilon)
+		if told.Left == 0 {
+			v.spent++
+		}
+	}
 }
 
 // A metric is one that the node offers. Its labels take few values, which we chose, but for authors, of whom there
@@ -262,6 +284,13 @@ var metrics = []metric{
 			put(float64(k), key[0], key[1])
 		}
 	})},
+	{"yan_own_skills", "The owner's skills, by who may have them.", gauge, []string{"policy"}, ofNode(func(n *nodeView, put putter) {
+		for p, k := range n.policies {
+			put(float64(k), string(p))
+		}
+	})},
+	{"yan_privacy_epsilon", "The largest ε that a skill with a budget has told so far, at the δ of its budget.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(n.epsilon) })},
+	{"yan_privacy_spent_skills", "Skills whose budget is spent: they are announced no more.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.spent)) })},
 	{"yan_skills_shared", "Skills of the owner's that others may have.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.shared)) })},
 	{"yan_skill_sections", "Sections that the skills consist of.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.sections)) })},
 	{"yan_skill_bytes", "What the skills' weights take of memory.", gauge, nil, ofNode(func(n *nodeView, put putter) { put(float64(n.bytes)) })},

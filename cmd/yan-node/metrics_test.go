@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/yanmesh/yan/exchange"
+	"github.com/yanmesh/yan/mesh/meshtest"
 	"github.com/yanmesh/yan/mesh/p2p"
+	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
 )
@@ -322,3 +325,37 @@ func (j *slowJournal) write() error {
 
 func (j *slowJournal) Append([][]byte) error                { return j.write() }
 func (j *slowJournal) Snapshot(func(io.Writer) error) error { return j.write() }
+
+// A skill with a budget tells what was spent of it, and when it is spent is counted and told by the doctor.
+func TestMetricsOfABudget(t *testing.T) {
+	n, err := node.New(node.Config{Key: meshtest.Key(1), Chance: rand.New(rand.NewPCG(1, 2))}, base.Pocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	for _, name := range []string{"diary", "ferry"} {
+		if _, err := n.Focus(now, name); err != nil {
+			t.Fatal(err)
+		}
+		n.Observe(now, prose(6000))
+		n.Flush(now)
+	}
+	if _, err := n.Focus(now, ""); err != nil {
+		t.Fatal(err)
+	}
+	v := viewOf(n)
+	if v.policies[node.Private] != 2 || v.epsilon != 0 || v.spent != 0 || v.shared != 0 || len(spentOf(n)) != 0 {
+		t.Errorf("before: %v, ε %v, %d spent", v.policies, v.epsilon, v.spent)
+	}
+	if _, err := n.SetTerms(now, "diary", node.Terms{Policy: node.Public, Epsilon: 8, Delta: 1e-5, Versions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	n.Publish(now)
+	v = viewOf(n)
+	if v.policies[node.Private] != 1 || v.policies[node.Public] != 1 || v.spent != 1 || v.epsilon < 7 || v.epsilon > 8.01 || v.shared != 1 {
+		t.Errorf("after one version of one: %v, ε %v, %d spent", v.policies, v.epsilon, v.spent)
+	}
+	if names := spentOf(n); !slices.Equal(names, []string{"diary"}) {
+		t.Errorf("%v", names)
+	}
+}

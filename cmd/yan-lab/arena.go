@@ -19,6 +19,7 @@ type arenaOptions struct {
 	rounds   int
 	seeds    int
 	seed     uint64
+	only     string
 	validate bool
 	json     bool
 }
@@ -48,9 +49,10 @@ digits that nothing was chosen by.`,
 	f := c.Flags()
 	f.SortFlags = false
 	f.IntSliceVar(&o.hidden, "hidden", nil, "units of each hidden layer; if empty 200,200 for bytes and 32 for the others, which make many runs")
-	f.IntVar(&o.rounds, "rounds", 100, "rounds of five steps of ten examples")
+	f.IntVar(&o.rounds, "rounds", 0, "rounds of five steps of ten examples; if zero 100 for bytes and 60 for the others")
 	f.IntVar(&o.seeds, "seeds", 3, "how many societies")
 	f.Uint64Var(&o.seed, "seed", 1, "the first seed")
+	f.StringVar(&o.only, "only", "", "let only the ways compete that have this in their name")
 	f.BoolVar(&o.validate, "validate", false, "be asked about a fifth of what is to be learnt, which is left out, to choose settings by")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
 	return c
@@ -88,8 +90,8 @@ type tally struct {
 }
 
 func arena(cmd *cobra.Command, name string, o arenaOptions) error {
-	if o.seeds < 1 || o.rounds < 1 {
-		return ui.Usage("arena: --seeds %d, --rounds %d: one of each at least", o.seeds, o.rounds)
+	if o.seeds < 1 || o.rounds < 0 {
+		return ui.Usage("arena: --seeds %d, --rounds %d: there must be some", o.seeds, o.rounds)
 	}
 	train, test, note, err := arenaData(o.validate)
 	if err != nil {
@@ -101,9 +103,14 @@ func arena(cmd *cobra.Command, name string, o arenaOptions) error {
 			o.hidden = []int{200, 200}
 		}
 	}
+	if o.rounds == 0 {
+		if o.rounds = 60; name == "bytes" {
+			o.rounds = 100
+		}
+	}
 	net := newPerceptron(slices.Concat([]int{train.width}, o.hidden, []int{arenaClasses})...)
 	r := arenaReport{Arena: name, Data: note, Learnt: len(train.labels), Asked: len(test.labels), Parameters: net.size(), Rounds: o.rounds, Seeds: o.seeds}
-	g := ground{ctx: cmd.Context(), net: net, train: train, test: test, rounds: o.rounds, tell: func(t tally) {
+	g := ground{ctx: cmd.Context(), net: net, train: train, test: test, rounds: o.rounds, only: o.only, tell: func(t tally) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s, %s: %.1f %%\n", t.way, t.of, 100*t.accuracy)
 	}}
 	run := map[string]func(*ground) error{"bytes": (*ground).bytes, "poison": (*ground).poison, "diverse": (*ground).diverse, "strangers": (*ground).strangers}[name]
@@ -111,6 +118,9 @@ func arena(cmd *cobra.Command, name string, o arenaOptions) error {
 		if err := run(&g); err != nil {
 			return err
 		}
+	}
+	if len(g.tallies) == 0 {
+		return ui.Usage("arena: no way has %q in its name", o.only)
 	}
 	r.sum(g.tallies)
 	if o.json {
@@ -126,6 +136,7 @@ type ground struct {
 	train, test pile
 	rounds      int
 	seed        uint64
+	only        string
 	tell        func(tally)
 	tallies     []tally
 }
@@ -197,10 +208,12 @@ func arenaData(validate bool) (train, test pile, note string, err error) {
 
 // What every node of the arenas is.
 const (
-	arenaSteps   = 5    // of gradient descent between two exchanges
-	arenaBatch   = 10   // examples in a step
-	arenaRate    = 0.05 // of learning
+	arenaSteps   = 5  // of gradient descent between two exchanges
+	arenaBatch   = 10 // examples in a step
 	arenaClasses = 10
+
+	bytesRate  = 0.05 // of learning, in the arena of bytes
+	poisonRate = 0.2  // and in the others
 )
 
 // A pile is examples as a net reads them.
@@ -248,6 +261,7 @@ type member struct {
 	net   *perceptron // shared: one of them learns at a time
 	data  pile
 	x     []float32 // its parameters
+	rate  float32
 	prior []float32 // log shares of the classes among its examples
 	rng   *rand.Rand
 
@@ -273,7 +287,7 @@ func (p *member) learn(steps int) {
 		}
 		p.seen.inputs = append(p.seen.inputs, p.inputs...)
 		p.seen.labels = append(p.seen.labels, p.labels...)
-		p.net.step(p.x, p.inputs, p.labels, arenaRate)
+		p.net.step(p.x, p.inputs, p.labels, p.rate)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/yanmesh/yan/cmd/internal/speed"
 	"github.com/yanmesh/yan/learning/gossip"
@@ -203,6 +204,9 @@ func (p *post) open(frame []byte) ([]byte, error) {
 // bytes lets societies of sixteen talk in every dialect.
 func (g *ground) bytes() error {
 	for _, d := range dialects() {
+		if !strings.Contains(d.name, g.only) {
+			continue
+		}
 		t, err := g.talk(d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
@@ -247,7 +251,7 @@ func (g *ground) classroom(d dialect) (*classroom, *rand.Rand) {
 	start := g.net.start(rng)
 	c := &classroom{dialect: d}
 	for i, part := range shards(g.train.labels, classroomSize, 2, rng) {
-		c.members = append(c.members, &member{net: g.net, data: g.train.pick(part), x: slices.Clone(start), rng: rand.New(rand.NewPCG(g.seed, uint64(i+1)))})
+		c.members = append(c.members, &member{net: g.net, data: g.train.pick(part), x: slices.Clone(start), rate: bytesRate, rng: rand.New(rand.NewPCG(g.seed, uint64(i+1)))})
 		c.voices = append(c.voices, d.voice(start))
 	}
 	c.mail = newPost(classroomSize, rng)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/yanmesh/yan/learning/gossip"
 	"github.com/yanmesh/yan/learning/robust"
@@ -37,6 +38,7 @@ type attack struct {
 	learn func(*member)
 	says  func(v *scene, liar, listener int) []float32
 	each  bool // it says something else to each listener
+	knows bool // it makes what it says of what the honest do, and learns nothing itself
 }
 
 // The five of He, Karimireddy and Jaggi (2022): on parameters, for that is what is sent.
@@ -48,14 +50,14 @@ func collusions() []attack {
 				m.data.labels[i] = arenaClasses - 1 - c
 			}
 		}, says: honestly},
-		{name: "ALIE", says: func(v *scene, _, _ int) []float32 { // Baruch et al. 2019
+		{name: "ALIE", knows: true, says: func(v *scene, _, _ int) []float32 { // Baruch et al. 2019
 			mean, deviation := moments(v.now)
 			return blend(mean, 1, deviation, -1.5)
 		}},
-		{name: "IPM", says: func(v *scene, _, _ int) []float32 { // Xie et al. 2019: back by what the honest came forward
+		{name: "IPM", knows: true, says: func(v *scene, _, _ int) []float32 { // Xie et al. 2019: back by what the honest came forward
 			return blend(robust.Mean(v.before, nil), 2, robust.Mean(v.now, nil), -1)
 		}},
-		{name: "dissensus", each: true, says: func(v *scene, _, listener int) []float32 {
+		{name: "dissensus", each: true, knows: true, says: func(v *scene, _, listener int) []float32 {
 			weight := 1.5 * float64(len(v.now)) / float64(len(v.own))
 			return blend(v.now[listener], 1+weight, robust.Mean(v.now, nil), -weight)
 		}},
@@ -76,7 +78,7 @@ func nuisances() []attack {
 			}
 			return x
 		}},
-		{name: "scaled", says: func(v *scene, liar, _ int) []float32 { return forward(v, liar, 10) }},
+		{name: "scaled", says: func(v *scene, liar, _ int) []float32 { return forward(v, liar, 50) }},
 		{name: "back door", learn: func(m *member) {
 			for i := 0; i < len(m.data.labels); i += 2 {
 				m.data.trigger(i)
@@ -91,7 +93,7 @@ func nuisances() []attack {
 		}},
 		{name: "in turn", says: func(v *scene, liar, _ int) []float32 { // one does harm for five rounds, and all others are honest
 			if v.round/5%len(v.own) == liar {
-				return forward(v, liar, -5)
+				return forward(v, liar, -20)
 			}
 			return v.own[liar]
 		}},
@@ -195,7 +197,9 @@ func policies() []policy {
 		{"ours", func(s *society, _ int) merger {
 			judges := make([]*gossip.Judge, s.honest)
 			for i := range judges {
-				judges[i] = &gossip.Judge{Loss: s.members[i].loss, Coverage: coverage(s.members[i].data.labels)}
+				held := s.members[i].holdOut()
+				judges[i] = &gossip.Judge{Loss: func(x []float32) float64 { return s.members[i].loss(x, s.members[i].seen) },
+					Held: func(x []float32) float64 { return s.members[i].loss(x, held) }, Coverage: coverage(s.members[i].data.labels)}
 			}
 			return func(node int, before, own []float32, from []int, said [][]float32) []float32 {
 				var list []gossip.Saying
@@ -252,7 +256,7 @@ func (g *ground) newSociety(parts [][]int, hostile int) *society {
 	start := g.net.start(rng)
 	for i := range len(parts) + hostile {
 		data := g.train.pick(parts[i%len(parts)])
-		s.members = append(s.members, &member{net: g.net, data: data, x: slices.Clone(start), prior: shares(data.labels, arenaClasses), rng: rand.New(rand.NewPCG(g.seed, uint64(i)))})
+		s.members = append(s.members, &member{net: g.net, data: data, x: slices.Clone(start), rate: poisonRate, prior: shares(data.labels, arenaClasses), rng: rand.New(rand.NewPCG(g.seed, uint64(i)))})
 	}
 	for i := range s.honest {
 		var all []int
@@ -274,7 +278,7 @@ func (s *society) run(rounds int, a attack, how merger) {
 		}
 	}
 	for round := range rounds {
-		s.learn(round)
+		s.learn(round, !a.knows)
 		lies := map[[2]int][]float32{} // by liar, and listener if it matters
 		for i, m := range s.members[:s.honest] {
 			var said [][]float32
@@ -303,8 +307,8 @@ func (s *society) run(rounds int, a attack, how merger) {
 	}
 }
 
-// learn lets everybody make its steps, and sets the scene.
-func (s *society) learn(round int) {
+// learn lets everybody make its steps, or the honest alone, and sets the scene.
+func (s *society) learn(round int, all bool) {
 	v := &s.scene
 	if round == 2 {
 		v.old = v.own
@@ -312,7 +316,9 @@ func (s *society) learn(round int) {
 	v.round, v.before, v.now, v.was, v.own = round, nil, nil, nil, nil
 	for i, m := range s.members {
 		before := slices.Clone(m.x)
-		m.learn(arenaSteps)
+		if all || i < s.honest {
+			m.learn(arenaSteps)
+		}
 		if i < s.honest {
 			v.before, v.now = append(v.before, before), append(v.now, slices.Clone(m.x))
 		} else {
@@ -352,11 +358,16 @@ func (g *ground) meet(s *society, a attack, p policy, ready int, of string) erro
 	return g.enter(t)
 }
 
+// of is those that are to compete.
+func (g *ground) of(list []policy) []policy {
+	return slices.DeleteFunc(list, func(p policy) bool { return !strings.Contains(p.name, g.only) })
+}
+
 // poison is five honest nodes, each with a fifth of the examples, among eleven that are not.
 func (g *ground) poison() error {
 	const honest, hostile = 5, 11
 	parts := evenly(len(g.train.labels), honest, rand.New(rand.NewPCG(g.seed, 77)))
-	for _, p := range append([]policy{alone}, policies()...) {
+	for _, p := range g.of(append([]policy{alone}, policies()...)) {
 		if err := g.meet(g.newSociety(parts, 0), attack{}, p, 0, "nobody hostile"); err != nil {
 			return err
 		}
@@ -377,7 +388,7 @@ func (g *ground) poison() error {
 func (g *ground) diverse() error {
 	const nodes, ready = 20, 2
 	parts := shards(g.train.labels, nodes, 2, rand.New(rand.NewPCG(g.seed, 77)))
-	for _, p := range policies() {
+	for _, p := range g.of(policies()) {
 		s := g.newSociety(parts, 0)
 		for i := range s.hears {
 			s.hears[i] = slices.DeleteFunc(s.hears[i], func(j int) bool {
@@ -398,7 +409,7 @@ func (g *ground) strangers() error {
 		honest, hostile int
 	}{{"2 of 10", 8, 2}, {"3 of 9", 6, 3}} {
 		parts := evenly(len(g.train.labels), c.honest, rand.New(rand.NewPCG(g.seed, 77)))
-		for _, p := range policies() {
+		for _, p := range g.of(policies()) {
 			if p.name == "median" || p.name == "ClippedGossip" {
 				continue
 			}
@@ -437,8 +448,25 @@ func (s *society) opens(test pile) float64 {
 	return s.accuracy(marked)
 }
 
-// loss is what parameters lose on the examples that the member has just learnt from, among the classes that it has.
-func (m *member) loss(x []float32) float64 {
-	_, nats := m.net.test(x, m.seen.inputs, m.seen.labels, m.prior)
+// loss is what parameters lose on a pile of the member's own, among the classes that it has.
+func (m *member) loss(x []float32, p pile) float64 {
+	_, nats := m.net.test(x, p.inputs, p.labels, m.prior)
 	return nats
+}
+
+// holdOut takes every twentieth of the member's examples away from what it learns, and of those that have few classes, which can
+// judge little by them, fewer.
+func (m *member) holdOut() pile {
+	var held, kept []int
+	every := min(int(20/math.Pow(coverage(m.data.labels), 2)), len(m.data.labels)/8)
+	for i := range m.data.labels {
+		if i%every == every-1 {
+			held = append(held, i)
+		} else {
+			kept = append(kept, i)
+		}
+	}
+	out := m.data.pick(held)
+	m.data = m.data.pick(kept)
+	return out
 }

@@ -31,7 +31,7 @@ func (h hill) step(x []float32, rate float32) []float32 {
 
 const (
 	hillSize = 20
-	noise    = 0.3 // of one node's examples, in a round
+	spread   = 0.3 // of one node's examples, in a round
 )
 
 // A swarm learns one place among liars who know everything.
@@ -48,17 +48,21 @@ func (s swarm) run(rounds int, judged bool) (far float64, asked [2]float64) {
 	var could [2]float64
 	place := slices.Repeat([]float32{3}, hillSize)
 	at := make([][]float32, s.honest)
-	hills := make([]hill, s.honest)
+	hills, held := make([]hill, s.honest), make([]hill, s.honest)
 	for i := range at {
 		at[i] = make([]float32, hillSize)
-		judges = append(judges, &Judge{Loss: func(x []float32) float64 { return hills[i].loss(x) }})
+		judges = append(judges, &Judge{
+			Loss: func(x []float32) float64 { return hills[i].loss(x) },
+			Held: func(x []float32) float64 { return held[i].loss(x) },
+		})
 	}
 	for round := range rounds {
 		now := make([][]float32, s.honest)
 		for i := range now {
-			hills[i] = hill{slices.Clone(place)}
+			hills[i], held[i] = hill{slices.Clone(place)}, hill{slices.Clone(place)}
 			for k := range hillSize {
-				hills[i].at[k] += float32(noise * (2*s.rng.Float64() - 1))
+				hills[i].at[k] += float32(spread * (2*s.rng.Float64() - 1))
+				held[i].at[k] += float32(spread * (2*s.rng.Float64() - 1))
 			}
 			now[i] = hills[i].step(at[i], 0.1)
 		}
@@ -141,7 +145,7 @@ func TestJudgesAreNotDeceived(t *testing.T) {
 			if name == "noise" { // no longer than a few own steps it does no harm, so it is as good as a stranger
 				continue
 			}
-			if asked[0] < 0.7 || asked[1] > 0.2 {
+			if asked[0] < 0.7 || asked[1] > asked[0]/2 {
 				t.Errorf("%s, seed %d: asks %.2f of the honest and %.2f of the hostile", name, seed, asked[0], asked[1])
 			}
 		}
@@ -153,16 +157,17 @@ func TestNobodyPullsFurtherThanOwnSteps(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		before, own := bell(rng, 10), bell(rng, 10)
-		j := Judge{Loss: func([]float32) float64 { return 1 }, Coverage: 0.1} // which believes everything
+		same := func([]float32) float64 { return 1 } // so that everything is believed
+		j := Judge{Loss: same, Held: same}
 		said := []Saying{{"a", slices.Repeat([]float32{1e6}, 10)}, {"b", bell(rng, 10)}, {"c", []float32{1}}, {"d", nil},
 			{"e", slices.Repeat([]float32{float32(math.NaN())}, 10)}, {"f", slices.Repeat([]float32{float32(math.Inf(-1))}, 10)}}
 		got := j.Merge(before, own, said)
 		moved, way := robust.Radius(own, [][]float32{got}, nil), robust.Radius(before, [][]float32{own}, nil)
-		if !(moved > 0 && moved <= 3*way*(1+1e-5)) {
+		if !(moved > 0 && moved <= 6*way*(1+1e-5)) {
 			t.Errorf("seed %d: moved by %v, where the own way was %v", seed, moved, way)
 		}
 		rng.Shuffle(len(said), func(a, b int) { said[a], said[b] = said[b], said[a] })
-		k := Judge{Loss: j.Loss, Coverage: 0.1}
+		k := Judge{Loss: same, Held: same}
 		if again := k.Merge(before, own, said); !slices.Equal(again, got) {
 			t.Errorf("seed %d: in another order it comes to something else", seed)
 		}
@@ -175,7 +180,8 @@ func TestIgnoranceForgives(t *testing.T) {
 	other := []float32{-1.5, 1, 0, 0} // unlearns somewhat more than all of what was learnt
 	loss := hill{[]float32{1, 0, 0, 0}}.loss
 	for coverage, want := range map[float64]bool{0.2: true, 1: false} {
-		j := Judge{Loss: func(x []float32) float64 { return 0.2 * loss(x) }, Coverage: coverage}
+		mine := func(x []float32) float64 { return 0.2 * loss(x) }
+		j := Judge{Loss: mine, Held: mine, Coverage: coverage}
 		if got := j.Merge(before, own, []Saying{{"other", other}}); slices.Equal(got, own) == want {
 			t.Errorf("coverage %v: %v", coverage, got)
 		}

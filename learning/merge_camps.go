@@ -17,6 +17,10 @@ const (
 	sectionApart = 0.7  // below which a section that two parts of a camp have learnt is two sections
 	partApart    = 0.25 // and below which a part that weighs little has no say in a section
 
+	// opposed is the cosine below which a camp unsays what the one that weighs most says. Honest ones differ, and none that was measured was
+	// below −0.02. Such a camp is left out if it weighs no more than half as much, as liars do that are a third of all.
+	opposed = -0.1
+
 	maxCamps = 4
 	weighty  = 1. / 3 // share of the weight that a part of a camp needs for sections of its own: as many may lie
 )
@@ -120,7 +124,7 @@ func (a agreement) cosine(i, j int) float64 {
 	return a.dot[i*a.n+j] / l
 }
 
-// parties are the camps that inputs make, those that weigh most first, at most maxCamps.
+// parties are the camps that inputs make, those that weigh most first, at most maxCamps, and without those that only oppose.
 func parties(in []input, weights []float64) [][]int {
 	a := newAgreement(len(in))
 	for layer, l := range in[0].Delta.bank.Layers {
@@ -138,6 +142,10 @@ func parties(in []input, weights []float64) [][]int {
 	a.normalise()
 	groups := a.split(campApart, 1)
 	slices.SortStableFunc(groups, func(a, b []int) int { return cmp.Compare(weigh(b, weights), weigh(a, weights)) })
+	most := groups[0]
+	groups = slices.DeleteFunc(groups, func(g []int) bool { // the sum of a group stands at its first member
+		return a.cosine(g[0], most[0]) < opposed && weigh(g, weights) <= weigh(most, weights)/2
+	})
 	return groups[:min(len(groups), maxCamps)]
 }
 

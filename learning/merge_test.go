@@ -438,6 +438,9 @@ func TestLiarsMoveLittle(t *testing.T) {
 		plain, _ := merge(t, Merging{Plain: true}, lies)
 		kept, without := (none-heard(t, camp(d, 0), held))/clean, (none-heard(t, plain, held))/clean
 		t.Logf("%s: of what the honest gain %.3f is kept, by a plain mean %.3f; camps %v", name, kept, without, rep.Camp)
+		if name == "flipped" && (len(rep.Counted) != 6 || len(rep.Left) != 3 || rep.Left[0].Author != "author-00") {
+			t.Errorf("who unsays what all say is not left out: %d count", len(rep.Counted))
+		}
 		if kept < 0.9 || without > 0.8 {
 			t.Errorf("%s: of what the honest gain %.3f is kept, by a plain mean %.3f", name, kept, without)
 		}

@@ -217,7 +217,7 @@ var ErrHarm = errors.New("learning: the skill does harm here")
 
 // Fold takes in a skill that author taught, in the place of an earlier one of the same author and name.
 // Its gate is solved anew from its samples. It is tried on this owner's own recent events: where it makes
-// them more surprising it is undone, the error is ErrHarm and the gain negative. The gain is in nats an
+// them more surprising than the earlier one did, or than they are with neither, it is undone, the error is ErrHarm and the gain negative. The gain is in nats an
 // event of those events, and mostly zero, since they seldom are of the skill's context.
 func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	if author == "" {
@@ -227,7 +227,7 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return l.try([]*Skill{s}, func(o *Skill) bool { return o.Author == author && o.Name == d.Name })
+	return l.amend(s)
 }
 
 // foreign makes a skill of what somebody else taught.
@@ -250,8 +250,9 @@ func (l *Learner) foreign(author string, d *Delta) (*Skill, error) {
 func (l *Learner) try(skills []*Skill, old func(*Skill) bool) (gain float64, err error) {
 	before := l.onRecent()
 	was := l.present()
+	gone := l.replace(skills, old)
 	silent := true
-	for _, s := range append(l.replace(skills, old), skills...) {
+	for _, s := range append(gone, skills...) {
 		silent = silent && !l.opensOnRecent(&s.bank.Gate)
 	}
 	if silent { // a bank that is shut changes nothing
@@ -267,6 +268,33 @@ func (l *Learner) try(skills []*Skill, old func(*Skill) bool) (gain float64, err
 		return gain, ErrHarm
 	}
 	l.retire()
+	return gain, nil
+}
+
+// amend is try for an author's new version: it is also compared with having none of his. An earlier version may have come when there was
+// nothing to try it on, and beside one that does harm another does none.
+func (l *Learner) amend(s *Skill) (gain float64, err error) {
+	of := func(o *Skill) bool { return o.Author == s.Author && o.Name == s.Name }
+	if i := slices.IndexFunc(l.skills, of); i < 0 || !l.opensOnRecent(&l.skills[i].bank.Gate) {
+		return l.try([]*Skill{s}, of) // there is none, or it says nothing
+	}
+	before := l.onRecent()
+	was := l.present()
+	l.replace(nil, of)
+	without := l.onRecent()
+	if !(without-before >= -l.cfg.Harm) { // what was there does harm, and does not come back
+		return l.try([]*Skill{s}, of)
+	}
+	l.back(was)
+	l.judged, l.judgement = true, before
+	if gain, err = l.try([]*Skill{s}, of); err != nil {
+		return gain, err
+	}
+	if after := l.onRecent(); !(without-after >= -l.cfg.Harm) {
+		l.back(was)
+		l.judged, l.judgement = true, before
+		return without - after, ErrHarm
+	}
 	return gain, nil
 }
 
@@ -302,7 +330,7 @@ func (l *Learner) replace(skills []*Skill, old func(*Skill) bool) (gone []*Skill
 			continue
 		}
 		next.skills = append(next.skills, skills...)
-		next.move(i, l.wrote, len(skills)-1)
+		next.move(i, l.wrote, len(skills)-1) // none may come
 		if i < len(l.tape.Open) {
 			next.open = append(next.open, make([][]float32, len(skills))...) // no event has met them
 		}

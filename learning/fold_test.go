@@ -149,3 +149,29 @@ func TestFoldRefuses(t *testing.T) {
 		t.Errorf("%d skills are left of what was refused", len(l.Skills()))
 	}
 }
+
+// What came when there was nothing to try it on is judged when its author's next version comes: beside it that would do no harm.
+func TestFoldUndoesWhatCameUntried(t *testing.T) {
+	cfg := Config{Rate: 0.002, Seed: 1}
+	poison := func() *Delta {
+		d := decode(t, export(t, teach(t, cfg, "cook", recipes(1, 3000)), "cook"))
+		d.samples = sampleEvidence(base.Pocket(), readings(1, 3000), 8)
+		for i := range d.bank.Weights {
+			d.bank.Weights[i] *= 30
+		}
+		return d
+	}
+	l := newLearner(t, cfg)
+	if _, err := l.Fold("mallory", poison()); err != nil {
+		t.Fatal(err)
+	}
+	focus(t, l, "pump")
+	l.Read(textOf(readings(1, 3000)))
+	focus(t, l, "")
+	if gain, err := l.Fold("mallory", poison()); !errors.Is(err, ErrHarm) || gain >= 0 {
+		t.Errorf("a gain of %v, %v", gain, err)
+	}
+	if l.Skill("mallory", "cook") != nil || l.Skill("", "pump") == nil {
+		t.Error("what does harm is still there")
+	}
+}

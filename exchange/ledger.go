@@ -186,6 +186,12 @@ func (au *author) shunned() bool {
 	return au.standing.Convicted || au.standing.Harmful >= harmsToShun && au.standing.Gain <= 0
 }
 
+// Shuns reports whether nothing of an author is taken any more.
+func (m *Machine) Shuns(id protocol.PeerID) bool {
+	au := m.authors[id]
+	return au != nil && au.shunned()
+}
+
 // Ledger returns the standing of every author whose updates were judged, sorted by name.
 func (m *Machine) Ledger() []Standing {
 	var l []Standing

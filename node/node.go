@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/exchange"
@@ -353,11 +354,28 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 		decided = true
 		x = next
 	}
+	if decided {
+		n.disown(a)
+	}
 	if decided || len(a.Bodies) > 0 {
 		n.moved(a)
 		if b, err := n.exchange.MarshalBinary(); err == nil {
 			a.Records = append(a.Records, record(recTalk, b))
 		}
+	}
+}
+
+// disown forgets what authors taught who are not listened to any more: an early version may have come when there was nothing to try it on.
+func (n *Node) disown(a *Actions) {
+	for _, s := range slices.Clone(n.learner.Skills()) {
+		if s.Own() || !n.exchange.Shuns(protocol.PeerID(s.Author)) {
+			continue
+		}
+		if err := n.learner.Forget(s.Author, s.Name); err != nil {
+			continue
+		}
+		n.cfg.Log.Info("disown", "peer", s.Author, "skill", s.Name)
+		a.Records = append(a.Records, record(recForget, []byte(s.Author), []byte(s.Name)))
 	}
 }
 

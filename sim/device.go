@@ -40,6 +40,8 @@ type device struct {
 	merges  int                          // how often versions were merged, as a central said, and tried
 	sent    uint64                       // bytes
 	leaked  protocol.UpdateID            // an update that its owner did not let go
+	lies    map[uint64]*protocol.Update  // of a hostile device: what was said in the place of each of its updates
+	first   []byte                       // and the first body that it said
 }
 
 // longest is how many bytes a user says at once, at most.

@@ -17,6 +17,10 @@ type Exam struct {
 	Texts   int // how many users each is asked about. If zero, 12
 	Bytes   int // how much of each user's text. If zero, 768
 
+	// Likely has skills open by likelihood, as they do where a device reads what its user did not say. Otherwise they open by
+	// their gates alone.
+	Likely bool
+
 	// Progress is told how much is done. An error ends it. It may be nil.
 	Progress func(done, total int) error
 }
@@ -61,15 +65,19 @@ func (w *World) questions(e Exam) (qs []question) {
 		e.Bytes = 768
 	}
 	cut := func(d *device) []byte { return d.opt.Held[:min(len(d.opt.Held), e.Bytes)] }
-	var users []*device
+	var users, honest []*device
 	for _, d := range w.devices {
+		if d.opt.Attack != "" {
+			continue
+		}
+		honest = append(honest, d)
 		if len(d.opt.Held) > 1 {
 			users = append(users, d)
 		}
 	}
-	n := min(e.Devices, len(w.devices))
+	n := min(e.Devices, len(honest))
 	for k := range n {
-		d := w.devices[k*len(w.devices)/n]
+		d := honest[k*len(honest)/n]
 		q := question{d: d, own: cut(d)}
 		r := rand.New(rand.NewPCG(w.seed^uint64(d.index)<<32, chanceExam))
 		for _, u := range r.Perm(len(users))[:min(e.Texts, len(users))] {
@@ -95,7 +103,11 @@ func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result,
 		}
 		v, ok := known[&text[0]]
 		if !ok {
-			v = learning.Evaluate(m, text, nil)
+			if e.Likely {
+				v, _ = learning.NewReader(m).Evaluate(text, nil)
+			} else {
+				v = learning.Evaluate(m, text, nil)
+			}
 			known[&text[0]] = v
 		}
 		return v

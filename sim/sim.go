@@ -42,6 +42,7 @@ type Device struct {
 	Stream []byte     // what the user says while the world runs
 	Held   []byte     // what the user would say next, which the device is examined on
 	Share  node.Share // if empty, node.ShareSkills
+	Attack Attack     // how it lies, if it does; the device is not examined then
 }
 
 func (d Device) skill() string { return cmp.Or(d.Skill, d.Name) }
@@ -202,6 +203,7 @@ type World struct {
 	gates   learning.GateCache
 	envoys  map[*protocol.Update]*envoy
 	weights map[[2]protocol.Digest]int // bytes of a body to who has another
+	offers  map[protocol.UpdateID]*protocol.Update
 
 	sabotage sabotage
 }
@@ -253,7 +255,7 @@ func New(seed uint64, opt Options) (*World, error) {
 }
 
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
-	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, weights: map[[2]protocol.Digest]int{}, sabotage: s}
+	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, weights: map[[2]protocol.Digest]int{}, offers: map[protocol.UpdateID]*protocol.Update{}, sabotage: s}
 	w.wire = w.chance(chanceWire)
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
@@ -261,13 +263,16 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 		if d.opt.Share == "" {
 			d.opt.Share = node.ShareSkills
 		}
+		if d.opt.Attack == Silent {
+			d.opt.Share = node.ShareNone
+		}
 		var b [ed25519.SeedSize]byte
 		for k := range 4 {
 			binary.LittleEndian.PutUint64(b[8*k:], keys.Uint64())
 		}
 		d.key = ed25519.NewKeyFromSeed(b[:])
 		d.id = protocol.NewPeerID(d.key.Public().(ed25519.PublicKey))
-		d.utterances = Utterances(o.Stream)
+		d.utterances = d.opt.said()
 		w.devices = append(w.devices, d)
 		w.byID[d.id] = d
 	}

@@ -159,6 +159,12 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 			return nil
 		}
 	}
+	if from.opt.Attack != "" {
+		var err error
+		if e.Msg, err = from.lie(e.Msg); err != nil {
+			return err
+		}
+	}
 	w.inspect(from, e.Msg)
 	if e.To == "" {
 		u, ok := e.Msg.(*protocol.Update)
@@ -172,6 +178,7 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 			return w.spread(from, nil, r)
 		}
 		w.moved++
+		w.offers[u.ID] = u
 		w.offered(from)
 		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
 		return w.gossip(from, nil, u)

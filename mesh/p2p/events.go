@@ -194,8 +194,16 @@ func (e *events) run(ctx context.Context) {
 
 // weight is what a message holds on to, roughly.
 func weight(m protocol.Message) int {
-	if u, ok := m.(*protocol.Update); ok {
-		return 1<<10 + len(u.Body)
+	const head, name = 1 << 10, 128 // a name has an author's and two words before it
+	switch m := m.(type) {
+	case *protocol.Update:
+		return head + len(m.Body)
+	case *protocol.Record:
+		return head + len(m.Body)
+	case *protocol.Have:
+		return head + name*len(m.IDs)
+	case *protocol.Want:
+		return head + name*len(m.IDs)
 	}
-	return 1 << 10
+	return head
 }

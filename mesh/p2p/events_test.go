@@ -92,6 +92,16 @@ func TestSlowReaderOfLongMessages(t *testing.T) {
 			t.Errorf("%d events", len(got))
 		}
 	})
+	// And so does everything else that can be long.
+	for _, m := range []protocol.Message{
+		&protocol.Record{Body: make([]byte, protocol.MaxAlignment)},
+		&protocol.Have{IDs: make([]protocol.UpdateID, protocol.MaxHave)},
+		&protocol.Want{IDs: make([]protocol.UpdateID, protocol.MaxWant)},
+	} {
+		if got := weight(m); got < 8<<10 {
+			t.Errorf("%v weighs %d bytes", m.Kind(), got)
+		}
+	}
 }
 
 // A peer is heard between its Joined and its Left only. What it said a moment before it joined comes

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -238,6 +239,14 @@ func TestFalseNews(t *testing.T) {
 			u := update(9, 1, 1000)
 			return must(protocol.Encode(&u.Announce)), update(9, 1, 999).Body
 		},
+		"signature of a record": func() ([]byte, []byte) {
+			r := signedRecord(0, 1)
+			r.Sign(meshtest.Key(9))
+			return must(protocol.Encode(&r.Align)), r.Body
+		},
+		"body of a record": func() ([]byte, []byte) {
+			return must(protocol.Encode(&signedRecord(9, 1).Align)), signedRecord(9, 2).Body
+		},
 		"not an announcement": func() ([]byte, []byte) {
 			return must(protocol.Encode(&protocol.Hello{})), nil
 		},
@@ -283,13 +292,25 @@ func TestFalseNews(t *testing.T) {
 						}
 					}
 				}
-				if name == "body" && asked.Load() == 0 {
+				if strings.HasPrefix(name, "body") && asked.Load() == 0 {
 					t.Error("nobody asked for the body")
 				}
 				goOn(t, all)
 			})
 		})
 	}
+}
+
+// signedRecord returns a record signed by test peer i.
+func signedRecord(i int, term uint64) *protocol.Record {
+	s := protocol.Aligned{Skill: "listening"}
+	for _, id := range []protocol.PeerID{min(meshtest.ID(1), meshtest.ID(2)), max(meshtest.ID(1), meshtest.ID(2))} {
+		s.Inputs = append(s.Inputs, protocol.Input{ID: protocol.UpdateID{Author: id, Seq: term}})
+	}
+	body := must(protocol.EncodeAlignment(&protocol.Alignment{Skills: []protocol.Aligned{s}}))
+	r := &protocol.Record{Align: protocol.Align{Author: meshtest.ID(i), Term: term, Digest: protocol.Sum(body), Size: uint32(len(body))}, Body: body}
+	r.Sign(meshtest.Key(i))
+	return r
 }
 
 // When the peer that brings the news serves a false body, or none, it comes from another. This one knows no pieces.

@@ -190,3 +190,18 @@ func TestIgnoranceForgives(t *testing.T) {
 		}
 	}
 }
+
+// By what was just learnt, a stranger is believed who knows nothing of it, and whoever takes it back is not, though nothing held out
+// tells them apart.
+func TestWhoTakesBackIsNotBelieved(t *testing.T) {
+	before, own := make([]float32, 4), []float32{1, 0, 0, 0}
+	for name, c := range map[string]struct {
+		x    []float32
+		want bool
+	}{"a stranger": {[]float32{0, 0.5, 0, 0}, true}, "one who takes back": {[]float32{-1, 0, 0, 0}, false}} {
+		j := Judge{Loss: hill{own}.loss, Held: func([]float32) float64 { return 1 }}
+		if got := j.Merge(before, own, []Saying{{name, c.x}}); slices.Equal(got, own) == c.want {
+			t.Errorf("%s: own parameters %v become %v", name, own, got)
+		}
+	}
+}

@@ -50,6 +50,7 @@ type places struct {
 	promised map[peer.ID]promise   // who was told to come
 	near     map[peer.ID]time.Time // neighbours, since when
 	full     map[peer.ID]time.Time // who had no place, and when
+	apart    map[peer.ID]bool      // who is to be a neighbour and no more, if asked
 	again    map[peer.ID]bool      // who is to be asked all the same
 }
 
@@ -64,7 +65,7 @@ func newPlaces(cell int) places {
 	}
 	return places{
 		cell: cell, promised: make(map[peer.ID]promise), near: make(map[peer.ID]time.Time),
-		full: make(map[peer.ID]time.Time), again: make(map[peer.ID]bool),
+		full: make(map[peer.ID]time.Time), again: make(map[peer.ID]bool), apart: make(map[peer.ID]bool),
 	}
 }
 
@@ -112,7 +113,7 @@ func (m *members) ask(ctx context.Context, id peer.ID) error {
 	}
 	defer s.Reset()
 	_ = s.SetDeadline(time.Now().Add(stall))
-	if _, err := s.Write(binary.BigEndian.AppendUint16([]byte{1}, uint16(m.size()))); err != nil {
+	if _, err := s.Write(binary.BigEndian.AppendUint16([]byte{1}, m.asking(id))); err != nil {
 		return err
 	}
 	var b [3]byte
@@ -159,6 +160,20 @@ func (m *members) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.here) + 1
+}
+
+// apartSize is more than any cell has a place for: who asks with it wants to be a neighbour.
+const apartSize = 1<<16 - 1
+
+// asking is for how many members we ask the peer for a place.
+func (m *members) asking(id peer.ID) uint16 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.apart[id] {
+		delete(m.apart, id)
+		return apartSize
+	}
+	return uint16(len(m.here) + 1)
 }
 
 // cellmates returns the members of our cell, sorted, ourselves included.
@@ -314,6 +329,7 @@ type cells struct {
 func newCells(m *members, g *gate, fault func(peer.ID, error)) *cells {
 	c := &cells{members: m, gate: g, fault: fault}
 	c.words, _ = simplelru.NewLRU[peer.ID, *word](knownWords, nil) // the only error is a size of zero
+	m.bridgeOfAnother = c.bridgeOfAnother
 	return c
 }
 
@@ -480,16 +496,30 @@ func (c *cells) seekRoom(others []cellSeen, size int) {
 		}
 	}
 	if best != nil {
-		c.meet(best.bridges[rand.IntN(len(best.bridges))])
+		c.meet(best.bridges[0], false) // always the same, who so knows how many it has promised a place
 	}
 }
 
-// meet joins through a bridge, also if it had no place before or is a neighbour.
-func (c *cells) meet(id peer.ID) {
-	c.members.mu.Lock()
-	c.members.again[id] = true
-	c.members.mu.Unlock()
-	c.members.meet(c.addrs(id))
+// meet asks a bridge for a place, also if it had none before or is a neighbour; or has it be a neighbour and no more.
+func (c *cells) meet(id peer.ID, apart bool) {
+	m := c.members
+	m.mu.Lock()
+	m.again[id] = true
+	delete(m.apart, id)
+	if apart {
+		m.apart[id] = true
+	}
+	m.mu.Unlock()
+	m.meet(c.addrs(id))
+}
+
+// bridgeOfAnother reports whether a peer said lately that it is a bridge of another cell. It is for it to ask, if it
+// connects to us.
+func (c *cells) bridgeOfAnother(id peer.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.words.Peek(id)
+	return ok && time.Since(w.at) <= cellsStale
 }
 
 // nextCells are those that a bridge of some rank is to be connected with: the one that comes after ours in the order of
@@ -518,7 +548,7 @@ func (c *cells) bridge(s cellSeen, rank int, needed map[peer.ID]bool) {
 	}
 	m.mu.Unlock()
 	if !linked {
-		c.meet(s.bridges[rank%len(s.bridges)])
+		c.meet(s.bridges[rank%len(s.bridges)], true)
 	}
 }
 

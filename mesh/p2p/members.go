@@ -53,7 +53,8 @@ type members struct {
 	log     *slog.Logger
 	pull    libp2p.ID // which a peer of this network speaks
 
-	cellProto libp2p.ID
+	cellProto       libp2p.ID
+	bridgeOfAnother func(peer.ID) bool // set before anybody is watched
 
 	list  *memberlist.Memberlist
 	found chan peer.AddrInfo // peers to join through
@@ -297,6 +298,9 @@ func (m *members) retell() {
 func (m *members) identified(ev event.EvtPeerIdentificationCompleted) {
 	if m.has(ev.Peer) {
 		m.note(ev.Peer)
+		return
+	}
+	if m.bridgeOfAnother(ev.Peer) {
 		return
 	}
 	for _, p := range ev.Protocols {

@@ -38,7 +38,11 @@ func tell(l *lines, to peer.ID, m protocol.Message) error {
 	if err != nil {
 		return err
 	}
-	_, body := m.(*protocol.Update)
+	body := false
+	switch m.(type) {
+	case *protocol.Update, *protocol.Record:
+		body = true
+	}
 	if body && connected(l.host, to) && !direct(l.host, to) {
 		return fmt.Errorf("%w: %w", mesh.ErrUnreachable, errRelay)
 	}

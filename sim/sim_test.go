@@ -210,6 +210,17 @@ func TestLawsNotice(t *testing.T) {
 			wreck: sabotage{speak: func(int) bool { return true }}},
 		{law: "after calm everyone holds the same set", names: "user-4",
 			wreck: sabotage{deliver: func(to int, m protocol.Message) bool { return to == 4 && m.Kind() != protocol.KindHello }}},
+		{law: "after calm everyone has merged the same", names: "user-4", opt: func(o *Options) { *o = cell(6) },
+			wreck: sabotage{
+				config: func(i int, c *node.Config) {
+					if i == 4 {
+						c.Exchange.Central = 0 // or it would merge the same by itself
+					}
+				},
+				deliver: func(to int, m protocol.Message) bool {
+					return to == 4 && slices.Contains([]protocol.Kind{protocol.KindAlign, protocol.KindRecord, protocol.KindHave}, m.Kind())
+				},
+			}},
 	}
 	noticed := map[string]bool{}
 	for _, tt := range tests {

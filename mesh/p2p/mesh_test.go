@@ -334,6 +334,7 @@ func TestMoved(t *testing.T) {
 		for _, a := range all[:2] {
 			a.expect(mesh.Joined, meshtest.ID(2), time.Minute)
 		}
+		time.Sleep(2 * saveEvery) // it is in the books where it was
 		w.lose(2)
 		for _, a := range all[:2] {
 			a.expect(mesh.Left, meshtest.ID(2), time.Minute)

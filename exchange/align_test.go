@@ -109,6 +109,22 @@ func TestACentralAligns(t *testing.T) {
 	}
 }
 
+// A central that would wait for three authors leaves two alone.
+func TestMergeFrom(t *testing.T) {
+	w := swarm(5, func(c *Config) { c.MergeFrom = 3 })
+	w.offer("a", "music", 100, 0)
+	w.offer("b", "music", 100, 0)
+	w.run(5 * time.Minute)
+	if strings.Contains(w.log.String(), "record") {
+		t.Errorf("of two authors: %s", w.log.String())
+	}
+	w.offer("c", "music", 100, 0)
+	w.run(2 * time.Minute)
+	if got := w.agree(t); !strings.HasPrefix(got, "music of a/1 b/1 c/1 to ") {
+		t.Errorf("of three: %q", got)
+	}
+}
+
 // A thousand terms among sixteen equals, in each of which there is something to do.
 func TestCentralsRotate(t *testing.T) {
 	w := swarm(16, func(c *Config) { c.Interval = time.Minute })

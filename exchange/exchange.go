@@ -83,6 +83,10 @@ type Config struct {
 	// merges nothing for others, but what others merge is of use to it all the same.
 	Central uint8
 
+	// MergeFrom is how many authors have to have a skill of one name before this peer, as central, has their versions merged. If
+	// zero, 2.
+	MergeFrom int
+
 	// Rule is which way of merging the owner of the Machine has. Results of another are not checked, nor used.
 	Rule uint32
 
@@ -139,6 +143,9 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.Fanout == 0 {
 		cfg.Fanout = 3
+	}
+	if cfg.MergeFrom == 0 {
+		cfg.MergeFrom = 2
 	}
 	if cfg.MaxHeld == 0 {
 		cfg.MaxHeld = 256 << 20

@@ -159,7 +159,7 @@ func (m *Machine) act(now time.Time, a *Actions) {
 	}
 }
 
-// unaligned are the skills that several authors have versions of, of which the last record does not know the latest; those that
+// unaligned are the skills that enough authors have versions of, of which the last record does not know the latest; those that
 // wait for longest come first. Where several records stand side by side that merge the same, nothing is to be done: the next
 // one has them all for parents.
 func (m *Machine) unaligned() (ms []Merge) {
@@ -173,7 +173,7 @@ func (m *Machine) unaligned() (ms []Merge) {
 	}
 	for skill, us := range m.versions() {
 		known := best[skill]
-		if len(us) >= 2 && (known == nil || !known.covers(skill, us)) {
+		if len(us) >= m.cfg.MergeFrom && (known == nil || !known.covers(skill, us)) {
 			ms = append(ms, Merge{Skill: skill, Inputs: us})
 		}
 	}

@@ -52,6 +52,10 @@ type Options struct {
 	Log *slog.Logger // If nil, nothing is logged
 }
 
+// mergeFrom is how many authors have to teach a skill before a device that is central has their versions merged: with fewer,
+// merging costs more than the room that it saves is worth.
+const mergeFrom = 8
+
 // A Device is an open home.
 type Device struct {
 	Home  string
@@ -104,6 +108,7 @@ func (d *Device) open(opt Options, m *model.Model) error {
 		Learning: opt.Learning, PublishEvery: opt.PublishEvery, Log: opt.Log,
 	}
 	c.Exchange.Central = opt.Central
+	c.Exchange.MergeFrom = mergeFrom
 	var err error
 	if d.Node, err = node.New(c, m); err != nil {
 		return err

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,6 +10,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -24,7 +28,7 @@ var errMalformed = errors.New("malformed")
 
 // readValue reads one msgpack value of the subset and returns what is behind it.
 func readValue(b []byte, depth int) (any, []byte, error) {
-	if len(b) == 0 || depth > 6 {
+	if len(b) == 0 || depth > 7 {
 		return nil, nil, errMalformed
 	}
 	c, rest := b[0], b[1:]
@@ -119,15 +123,15 @@ func readMap(b []byte, n uint64, depth int) (any, []byte, error) {
 	}
 	m := make(message, n)
 	for i := range m {
-		key, rest, err := readValue(b, depth+1)
-		if err != nil {
-			return nil, nil, err
+		if len(b) < 2 || b[0] != 0xa1 || b[1] >= 0x80 {
+			return nil, nil, errMalformed
 		}
-		name, ok := key.(string)
-		if !ok || len(name) != 1 || slices.ContainsFunc(m[:i], func(p pair) bool { return p.key == name }) {
+		name, rest := string(b[1:2]), b[2:]
+		if slices.ContainsFunc(m[:i], func(p pair) bool { return p.key == name }) {
 			return nil, nil, errMalformed
 		}
 		m[i].key = name
+		var err error
 		if m[i].value, b, err = readValue(rest, depth+1); err != nil {
 			return nil, nil, err
 		}
@@ -205,6 +209,8 @@ type field struct {
 
 var (
 	natural   = shape{is: 'n', max: math.MaxUint64}
+	word16    = shape{is: 'n', max: math.MaxUint16}
+	word32    = shape{is: 'n', max: math.MaxUint32}
 	integer   = shape{is: 'i'}
 	digest    = shape{is: 'd', max: 32}
 	name      = shape{is: 's', max: 64}
@@ -214,18 +220,18 @@ var (
 
 	head = []field{
 		{key: "a", shape: name}, {key: "s", shape: natural}, {key: "m", shape: digest}, {key: "k", shape: label},
-		{key: "r", shape: natural}, {key: "n", shape: natural}, {key: "e", shape: natural}, {key: "g", shape: integer},
+		{key: "r", shape: natural}, {key: "n", shape: word32}, {key: "e", shape: natural}, {key: "g", shape: integer},
 		{key: "t", shape: integer}, {key: "d", shape: digest}, {key: "z", shape: shape{is: 'n', max: 4 << 20}}, {key: "q", shape: signature},
 	}
 	align = []field{
 		{key: "a", shape: name}, {key: "m", shape: digest}, {key: "t", shape: natural}, {key: "r", shape: shape{is: 'n', max: 3}},
-		{key: "v", shape: natural}, {key: "n", shape: natural}, {key: "p", shape: shape{is: 'l', max: 4, of: &digest}},
+		{key: "v", shape: word32}, {key: "n", shape: word32}, {key: "p", shape: shape{is: 'l', max: 4, of: &digest}},
 		{key: "d", shape: digest}, {key: "z", shape: shape{is: 'n', max: 64 << 10}}, {key: "q", shape: signature},
 	}
 
 	// kinds are the fields of each kind of frame, in the order in which they are written.
 	kinds = map[byte][]field{
-		1: {{key: "v", shape: natural}, {key: "m", shape: digest}, {key: "a", shape: label}, {key: "c", shape: shape{is: 'n', max: 255}, optional: true}},
+		1: {{key: "v", shape: word16}, {key: "m", shape: digest}, {key: "a", shape: label}, {key: "c", shape: shape{is: 'n', max: 255}, optional: true}},
 		2: {{key: "i", shape: shape{is: 'l', max: 1024, of: &update}, optional: true}, {key: "d", shape: digest, optional: true},
 			{key: "r", shape: shape{is: 'l', max: 16, of: &digest}, optional: true}},
 		3: {{key: "i", shape: shape{is: 'l', max: 64, of: &update}}, {key: "r", shape: shape{is: 'l', max: 16, of: &digest}, optional: true}},
@@ -236,7 +242,10 @@ var (
 		8: append(slices.Clone(align), field{key: "b", shape: shape{is: 'b', max: 64 << 10}}),
 		9: {{key: "a", shape: name}, {key: "d", shape: digest}, {key: "k", shape: label}},
 	}
-	bodyRequest = []field{{key: "d", shape: digest}, {key: "o", shape: natural}, {key: "e", shape: digest, optional: true}}
+	// most is how many bytes a frame may have.
+	most = map[byte]int{1: 1 << 10, 2: 128 << 10, 3: 128 << 10, 4: 2 << 10, 5: 4<<20 + 4<<10, 6: 1 << 10, 7: 2 << 10, 8: 66 << 10, 9: 1 << 10}
+
+	bodyRequest = []field{{key: "d", shape: digest}, {key: "o", shape: word32}, {key: "e", shape: digest, optional: true}}
 	bodyAnswer  = []field{{key: "z", shape: shape{is: 'n', max: 4 << 20}}}
 	look        = []field{{key: "t", shape: integer}, {key: "s", shape: shape{is: 'n', max: 1}}, {key: "p", shape: shape{is: 'l', max: 256, of: &name}}}
 )
@@ -250,8 +259,14 @@ func (s shape) arrange(v any) (any, error) {
 	case int64:
 		ok = s.is == 'i'
 	case string:
-		ok = s.is == 's' && uint64(len(v)) <= s.max
+		if s.is == 'b' || s.is == 'd' { // either is taken for the other
+			return s.arrange([]byte(v))
+		}
+		ok = s.is == 's' && uint64(len(v)) <= s.max && printable(v)
 	case []byte:
+		if s.is == 's' {
+			return s.arrange(string(v))
+		}
 		ok = s.is == 'b' && uint64(len(v)) <= s.max || s.is == 'd' && len(v) == 32
 	case []any:
 		if s.is != 'l' || uint64(len(v)) > s.max {
@@ -276,12 +291,30 @@ func (s shape) arrange(v any) (any, error) {
 	return v, nil
 }
 
+// zero is what a field is that is not there.
+func (s shape) zero() any {
+	switch s.is {
+	case 's':
+		return ""
+	case 'b':
+		return []byte(nil)
+	case 'd':
+		return make([]byte, 32)
+	case 'l':
+		return []any(nil)
+	}
+	return uint64(0)
+}
+
 func arrange(fields []field, m message) (message, error) {
 	var out message
 	for _, f := range fields {
 		v := m.get(f.key)
 		if v == nil && f.optional {
 			continue
+		}
+		if v == nil {
+			v = f.zero()
 		}
 		v, err := f.arrange(v)
 		if err != nil {
@@ -328,8 +361,65 @@ func readFrame(b []byte) (kind byte, m message, err error) {
 	if !known {
 		return b[0], nil, nil
 	}
-	m, err = readFields(fields, b[1:])
-	return b[0], m, err
+	if len(b) > most[b[0]] {
+		return b[0], nil, errMalformed
+	}
+	if m, err = readFields(fields, b[1:]); err == nil {
+		err = obey(b[0], m)
+	}
+	if err != nil {
+		return b[0], nil, err
+	}
+	return b[0], m, nil
+}
+
+// obey checks what the fields of a frame have to be beyond their shapes.
+func obey(kind byte, m message) error {
+	ids, _ := m.get("i").([]any)
+	records, _ := m.get("r").([]any)
+	if parents, ok := m.get("p").([]any); ok {
+		records = parents
+	}
+	ok := sorted(records, func(a, b any) int { return bytes.Compare(a.([]byte), b.([]byte)) })
+	for i, id := range ids {
+		ok = ok && named(id.(message)) && (kind != 3 || !slices.ContainsFunc(ids[:i], func(o any) bool { return byName(id, o) == 0 }))
+	}
+	switch kind {
+	case 2:
+		sum, _ := m.get("d").([]byte)
+		ok = ok && sorted(ids, byName) && (len(ids) == 0 || len(bytes.Trim(sum, "\x00")) == 0)
+	case 4, 5:
+		ok = ok && named(m) && m.get("r").(uint64) < m.get("s").(uint64)
+	case 6:
+		ok = ok && named(m) && m.get("v").(uint64) > 0
+	case 7, 8, 9:
+		ok = ok && m.get("a") != ""
+	}
+	if !ok {
+		return fmt.Errorf("%w: %v", errMalformed, m)
+	}
+	return nil
+}
+
+// named says whether a message names an update.
+func named(m message) bool { return m.get("a") != "" && m.get("s") != uint64(0) }
+
+func byName(a, b any) int {
+	m, n := a.(message), b.(message)
+	return cmp.Or(cmp.Compare(m.get("a").(string), n.get("a").(string)), cmp.Compare(m.get("s").(uint64), n.get("s").(uint64)))
+}
+
+func sorted(list []any, compare func(a, b any) int) bool {
+	for i := 1; i < len(list); i++ {
+		if compare(list[i-1], list[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
 }
 
 func writeFrame(kind byte, m message) []byte { return append([]byte{kind}, writeFields(m)...) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -171,4 +172,34 @@ func TestTalk(t *testing.T) {
 	if _, _, err := foreign.fetch(ctx, ourID, base[:], nil, nil); err == nil {
 		t.Error("a body that nobody has came")
 	}
+}
+
+// TestBegins has the foreign peer dial, and ask for a place with more members than any cell has room for.
+func TestBegins(t *testing.T) {
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	foreign := newSpeaker(t, keyFrom(7))
+	ours, err := p2p.New(ctx, p2p.Config{Key: keyFrom(8), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	info, err := peer.AddrInfoFromString(ours.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.host.Connect(ctx, *info); err != nil {
+		t.Fatal(err)
+	}
+	st, err := foreign.host.NewStream(ctx, info.ID, "/yan/cell/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Write([]byte{1, 0xff, 0xff}); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(st); err != nil || !bytes.Equal(answer, []byte{0, 0, 1}) {
+		t.Errorf("the answer is %x: %v", answer, err)
+	}
+	next(ctx, t, "our joining", ours.Events(), func(e mesh.Event) bool { return e.Kind == mesh.Joined && string(e.Peer) == foreign.name() })
 }

@@ -208,17 +208,16 @@ func (s *speaker) say(ctx context.Context, to peer.ID, kind byte, m message) err
 	return err
 }
 
-// publish keeps a body and announces it to everyone.
-func (s *speaker) publish(ctx context.Context, seq uint64, base []byte, skill string, body []byte) error {
+// offer keeps a body for those who ask, and returns its signed head.
+func (s *speaker) offer(seq uint64, base []byte, skill string, body []byte) message {
 	sum := sha256.Sum256(body)
 	s.mu.Lock()
 	s.bodies[string(sum[:])] = body
 	s.mu.Unlock()
-	m := sign(s.key, "yan announce v1", head, message{
+	return sign(s.key, "yan announce v1", head, message{
 		{"a", s.name()}, {"s", seq}, {"m", base}, {"k", skill}, {"r", uint64(0)}, {"n", uint64(1)}, {"e", uint64(1000)},
 		{"g", uint64(20000)}, {"t", uint64(1800000000)}, {"d", sum[:]}, {"z", uint64(len(body))},
 	})
-	return s.news.Publish(ctx, writeFrame(4, m))
 }
 
 const pieceSize = 32768

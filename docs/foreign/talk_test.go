@@ -7,11 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/yanmesh/yan/exchange"
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/mesh/p2p"
 	"github.com/yanmesh/yan/protocol"
@@ -118,7 +121,7 @@ func TestTalk(t *testing.T) {
 	// before it, and what we publish reaches it.
 	next(ctx, t, "our place in the topic's mesh", foreign.grafted, func(id peer.ID) bool { return id == ourID })
 	body := random(1, 3*pieceSize+17)
-	if err := foreign.publish(ctx, 1, base[:], "a foreign skill", body); err != nil {
+	if err := foreign.news.Publish(ctx, writeFrame(4, foreign.offer(1, base[:], "a foreign skill", body))); err != nil {
 		t.Fatal(err)
 	}
 	u := heard("the foreign update", func(m protocol.Message) bool { return m.Kind() == protocol.KindUpdate }).(*protocol.Update)
@@ -179,6 +182,10 @@ func TestBegins(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	foreign := newSpeaker(t, keyFrom(7))
+	foreign.host.SetStreamHandler("/yan/cell/1", func(st network.Stream) { // it leaves our own question open
+		<-ctx.Done()
+		st.Reset()
+	})
 	ours, err := p2p.New(ctx, p2p.Config{Key: keyFrom(8), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -202,4 +209,101 @@ func TestBegins(t *testing.T) {
 		t.Errorf("the answer is %x: %v", answer, err)
 	}
 	next(ctx, t, "our joining", ours.Events(), func(e mesh.Event) bool { return e.Kind == mesh.Joined && string(e.Peer) == foreign.name() })
+}
+
+// TestConverses has the foreign peer say what it has and want what we have, with one of ours that decides by itself what to say.
+func TestConverses(t *testing.T) {
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	foreign := newSpeaker(t, keyFrom(7))
+	ourKey := keyFrom(8)
+	ours, err := p2p.New(ctx, p2p.Config{Key: ourKey, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Join: []string{foreign.addr()},
+		Upload: -1, Download: -1, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := protocol.Sum([]byte("a base"))
+	theirs := random(4, 1000)
+	body := random(5, pieceSize+1)
+	u := &protocol.Update{Announce: protocol.Announce{ID: protocol.UpdateID{Author: ours.Self(), Seq: 1}, Model: base, Skill: "ours",
+		Sections: 1, Events: 1000, Gain: 3, Made: 1800000000, Digest: protocol.Sum(body), Size: uint32(len(body))}, Body: body}
+	u.Sign(ourKey)
+	machine := exchange.New(exchange.Config{Self: ours.Self(), Model: base, Agent: "yan/test", Rand: rand.New(rand.NewPCG(1, 2))})
+	now := time.Unix(1800000000, 0)
+	do := func(a exchange.Actions) {
+		for _, e := range a.Send {
+			if err := ours.Send(ctx, e); err != nil && ctx.Err() == nil {
+				t.Errorf("%v: %v", e, err)
+			}
+		}
+	}
+	do(machine.Offer(now, u)) // before anyone is there to hear it
+	folded := make(chan *protocol.Update, 1)
+	var mind sync.WaitGroup
+	defer mind.Wait()
+	defer ours.Close()
+	mind.Go(func() {
+		for e := range ours.Events() {
+			a := machine.Handle(now, e)
+			do(a)
+			for _, u := range a.Fold {
+				do(machine.Judge(now, u.ID, protocol.Folded, 12))
+				folded <- u
+			}
+		}
+	})
+
+	said := func(kind byte) message {
+		t.Helper()
+		return next(ctx, t, "what we said", foreign.heard, func(f frame) bool { return f.kind == kind }).message
+	}
+	ourID, err := peer.Decode(string(ours.Self()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(kind byte, m message) {
+		t.Helper()
+		if err := foreign.say(ctx, ourID, kind, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := said(1); !bytes.Equal(m.get("m").([]byte), base[:]) {
+		t.Errorf("our Hello is %v", m)
+	}
+	held := said(2).get("i").([]any)
+	if len(held) != 1 || held[0].(message).get("a") != string(ours.Self()) {
+		t.Fatalf("our Have is %v", held)
+	}
+
+	// It wants what we have: the head comes, since it can ask for bodies, and the body when it asks.
+	say(1, message{{"v", uint64(2)}, {"m", base[:]}, {"a", "another/0.1"}})
+	say(3, message{{"i", held}})
+	m := said(4)
+	if err := verify("yan announce v1", head, m); err != nil {
+		t.Error(err)
+	}
+	if got, _, err := foreign.fetch(ctx, ourID, m.get("d").([]byte), nil, nil); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("our body came as %d bytes: %v", len(got), err)
+	}
+
+	// A digest that is not ours has us say all that we have, and want to hear all of theirs.
+	offer := foreign.offer(5, base[:], "a foreign skill", theirs)
+	say(2, message{{"d", sumOf([]any{held[0], offer[:2]})}})
+	if again := said(2).get("i").([]any); len(again) != 1 {
+		t.Errorf("our second Have is %v", again)
+	}
+	if m := said(3); len(m.get("i").([]any)) != 0 {
+		t.Errorf("our Want is %v", m)
+	}
+	say(2, message{{"i", []any{offer[:2]}}})
+	if wanted := said(3).get("i").([]any); len(wanted) != 1 || byName(wanted[0], offer[:2]) != 0 {
+		t.Fatalf("our Want is %v", wanted)
+	}
+	say(4, offer)
+	if u := next(ctx, t, "the foreign update", folded, func(*protocol.Update) bool { return true }); !bytes.Equal(u.Body, theirs) {
+		t.Errorf("we fold %v", u)
+	}
+	if m := said(6); byName(m, offer[:2]) != 0 || m.get("v") != uint64(1) || m.get("g") != uint64(12) {
+		t.Errorf("our Answer is %v", m)
+	}
 }

@@ -31,6 +31,10 @@ func TestAgrees(t *testing.T) {
 		frames[fmt.Sprint("deep and empty ", depth)] = append(bytes.Clone(inner), 0x90)
 		frames[fmt.Sprint("deep ", depth)] = append(inner, 7)
 	}
+	for _, n := range []uint64{8187, 8188} { // with five others
+		many := appendHead([]byte{0x03, 0x82, 0xa1, 'i', 0x90, 0xa1, 'x'}, 0x90, 16, [4]byte{0, 0xdc, 0xdd}, n)
+		frames[fmt.Sprint("many ", n)] = append(many, make([]byte, n)...)
+	}
 	for _, size := range []int{900, 1100, 2000, 2100} { // of an unknown field
 		for kind, name := range map[byte]string{1: "hello-1", 4: "announce-1", 6: "answer-1", 9: "convict-1"} {
 			long := bytes.Clone(readGolden(t, golden+"/"+name+".hex"))
@@ -52,4 +56,21 @@ func TestAgrees(t *testing.T) {
 		t.Errorf("of %d frames %d were taken", len(frames), taken)
 	}
 	t.Logf("of %d frames %d were taken", len(frames), taken)
+}
+
+// FuzzAgrees looks for frames that one of the two takes and the other does not.
+func FuzzAgrees(f *testing.F) {
+	files, err := filepath.Glob(golden + "/*.hex")
+	if err != nil || len(files) == 0 {
+		f.Fatal(files, err)
+	}
+	for _, file := range files {
+		f.Add(readGolden(f, file))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _, err := readFrame(b)
+		if _, errOurs := protocol.Decode(b); (err == nil) != (errOurs == nil) && (len(b) == 0 || kinds[b[0]] != nil) {
+			t.Errorf("it says %v, we say %v", err, errOurs)
+		}
+	})
 }

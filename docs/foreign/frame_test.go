@@ -344,10 +344,26 @@ func readFields(fields []field, b []byte) (message, error) {
 		return nil, err
 	}
 	m, ok := v.(message)
-	if !ok || len(rest) > 0 {
+	if !ok || len(rest) > 0 || count(m) > 8192 {
 		return nil, errMalformed
 	}
 	return arrange(fields, m)
+}
+
+// count returns how many values and keys there are.
+func count(v any) int {
+	n := 1
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			n += count(x)
+		}
+	case message:
+		for _, p := range v {
+			n += 1 + count(p.value)
+		}
+	}
+	return n
 }
 
 func writeFields(m message) []byte { return appendValue(nil, m) }

@@ -14,7 +14,7 @@ import (
 const golden = "../../protocol/testdata"
 
 // readGolden reads hexadecimal digits, between lines that begin with #.
-func readGolden(t *testing.T, file string) []byte {
+func readGolden(t testing.TB, file string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -227,6 +227,7 @@ func (l *Learner) Fold(author string, d *Delta) (gain float64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.succeed(l.Skill(author, d.Name))
 	return l.amend(s)
 }
 

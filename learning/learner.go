@@ -177,7 +177,12 @@ type Learner struct {
 	dlogits []float32
 	grad    *model.Bank
 	aside   *model.State // for thoughts beside the stream
-	alone   model.Tape
+	past    *model.State // the stream up to the chunk that is being learnt from; nil until something foreign is there
+
+	spare    int       // events observed that no trial of a foreign skill was paid with yet
+	retried  uint64    // events thought of once more in such trials
+	failures []Failure // see TakeFailures
+	alone    model.Tape
 }
 
 // ErrNoBackground is returned for a base that cannot tell contexts apart.
@@ -538,10 +543,12 @@ func (l *Learner) learn() (nats float64) {
 	l.judged, l.evidence = false, nil
 	pen := l.pen()
 	without, trial := l.trial(pen, n)
+	l.remember()
 	l.model.Forward(l.state, l.pending[:n], &l.tape)
 	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
 	heal(l.state)
+	failed := l.retry(n)
 	stands := !trial || l.verdict(pen, without, nats, n)
 	if !(nats < math.MaxFloat32) {
 		nats = float64(n) * math.Log(sense.Symbols)
@@ -565,6 +572,7 @@ func (l *Learner) learn() (nats float64) {
 	l.counted = 0
 	l.live.CopyFrom(l.state)
 	l.used(n)
+	l.expel(failed)
 	l.retire()
 	return nats
 }

@@ -10,7 +10,9 @@ import (
 const Many = "many"
 
 // ofMany reports whether a skill was merged.
-func (s *Skill) ofMany() bool { return s.Author == Many || strings.HasPrefix(s.Author, Many+"-") }
+func (s *Skill) ofMany() bool { return ofMany(s.Author) }
+
+func ofMany(author string) bool { return author == Many || strings.HasPrefix(author, Many+"-") }
 
 // FoldMerged takes in a skill that was merged of what many taught, as Fold does: a skill for each of its camps, whose author is [Many], in
 // the place of the earlier merged ones of its name. inputs are the authors whose versions went in, in the order of

@@ -18,8 +18,8 @@ import (
 
 // snapshotVersion counts up whenever a snapshot comes to hold what a program before would lose. In version 1 there was no
 // average of weights, which then begins with what comes next. Before version 3 there was another fast layer, or none: it
-// begins empty.
-const snapshotVersion = "3"
+// begins empty. Before version 4 foreign skills were not tried again: their trials begin with what comes next.
+const snapshotVersion = "4"
 
 type snapshotHeader struct {
 	Base             string
@@ -37,6 +37,7 @@ type snapshotHeader struct {
 	Closed           int
 	Events           uint64
 	Counted          float64
+	Spare            int `json:",omitempty"`
 	Begun            bool
 	Fast             *fastHeader `json:",omitempty"`
 }
@@ -84,7 +85,7 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 	h := snapshotHeader{
 		Base: fmt.Sprintf("%x", l.Fingerprint()), Focus: l.focus, Closed: l.closed, Events: l.events, Counted: l.counted,
 		Pending: sense.Bytes(l.pending), Recent: sense.Bytes(l.recent), Begun: l.logits != nil,
-		Said: sense.Bytes(l.utterance), Wrote: l.wrote, Surprised: l.surprised, Trust: l.trust,
+		Said: sense.Bytes(l.utterance), Wrote: l.wrote, Surprised: l.surprised, Trust: l.trust, Spare: l.spare,
 	}
 	var err error
 	if h.State, err = l.state.MarshalBinary(); err != nil {
@@ -242,7 +243,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 		return bad("it holds %q, and not a learner", f.Meta["format"])
 	}
 	version := f.Meta["version"]
-	if !slices.Contains([]string{"1", "2", snapshotVersion}, version) {
+	if !slices.Contains([]string{"1", "2", "3", snapshotVersion}, version) {
 		return bad("version %q, this program reads versions 1 to %s: update it, or take another --home", version, snapshotVersion)
 	}
 	var h snapshotHeader
@@ -266,6 +267,10 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if h.Wrote < -1 || h.Wrote >= len(h.Skills) || len(h.Said) > maxUtterance+2 {
 		return bad("an utterance of %d events, written to skill %d", len(h.Said), h.Wrote)
 	}
+	if h.Spare < 0 || h.Spare > l.mostSpare() {
+		return bad("%d events to try skills with", h.Spare)
+	}
+	n.spare = h.Spare
 	n.wrote, n.utterance, n.surprised, n.trust = h.Wrote, sense.Text(h.Said), h.Surprised, h.Trust
 	dim := l.base.Config.ContextSize()
 	read := func(name string, n int) ([]float32, error) {
@@ -277,7 +282,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 		for i := range n.said {
 			n.said[i] = noOpinion
 		}
-		if h.Fast != nil && version == snapshotVersion {
+		if h.Fast != nil && version != "1" && version != "2" {
 			if err := n.readFast(f, h.Fast, len(b)); err != nil {
 				return err
 			}
@@ -350,6 +355,9 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 			} else if err := s.readMean(f, p, sh.Mean, l.base.Config); err != nil {
 				return err
 			}
+		}
+		if !s.Own() {
+			s.test.Worth, s.test.Trials = sh.Test.Worth, max(sh.Test.Trials, 0)
 		}
 		if sh.Rest != nil {
 			if err := sh.Rest.resume(s, l.cfg.Archive, l.base.Config); err != nil {

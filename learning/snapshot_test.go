@@ -123,7 +123,7 @@ func TestSnapshotRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"of another base":      snapshot(t, stranger),
 		"a skill":              smallDelta(t),
-		"of another version":   replaced(`"version":"3"`, `"version":"4"`),
+		"of another version":   replaced(`"version":"4"`, `"version":"5"`),
 		"no sections":          replaced(`\"Sections\":3`, `\"Sections\":0`),
 		"a section more":       replaced(`\"Sections\":3`, `\"Sections\":4`),
 		"neurons of its own":   replaced(`\"Neurons\":2`, `\"Neurons\":9`),
@@ -173,8 +173,8 @@ func TestSnapshotOfBefore(t *testing.T) {
 	cfg.Last = true // writes what such a program wrote
 	was := snapshot(t, teach(t, cfg, "own", recipes(7, 300)))
 	var l *Learner
-	for _, version := range []string{"2", "1"} {
-		before := bytes.Replace(was, []byte(`"version":"3"`), fmt.Appendf(nil, `"version":"%s"`, version), 1)
+	for _, version := range []string{"3", "2", "1"} {
+		before := bytes.Replace(was, []byte(`"version":"4"`), fmt.Appendf(nil, `"version":"%s"`, version), 1)
 		if bytes.Equal(before, was) {
 			t.Fatal("the snapshot has no version")
 		}

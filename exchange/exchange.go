@@ -255,20 +255,46 @@ func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict,
 	if e := m.live[id]; e != nil {
 		e.verdict, e.gain = v, gain
 	}
-	au := m.author(id.Author)
+	m.log.Info("judge", "update", id, "peer", id.Author, "verdict", v, "gain", gain)
+	m.enter(&a, m.author(id.Author), id, v, gain)
+	return m.done(now, a)
+}
+
+// Regret records that a skill which was folded turned out to do harm, and is gone: gain, in micro-nats per event, is what it proved to be worth
+// since. What its author's standing was given for it is taken back. The held update counts as harmful from then on, and is not merged. If that update
+// was found to be harmful before, nothing is counted again.
+func (m *Machine) Regret(now time.Time, author protocol.PeerID, skill string, gain int64) (a Actions) {
+	au := m.authors[author]
+	e := m.skills[skillKey{author, skill}]
+	if au == nil || author == m.cfg.Self || au.shunned() || e != nil && e.verdict == protocol.Harmful {
+		return m.done(now, a)
+	}
+	gain = clampGain(gain)
+	id := protocol.UpdateID{Author: author}
+	if e != nil && e.verdict == protocol.Folded {
+		id = e.u.ID
+		au.standing.Gain -= e.gain
+		e.verdict, e.gain = protocol.Harmful, gain
+	} // else an earlier version failed, of which the sequence is not known any more
+	au.standing.Folded = max(au.standing.Folded-1, 0)
+	m.log.Info("regret", "update", id, "peer", author, "skill", skill, "gain", gain)
+	m.enter(&a, au, id, protocol.Harmful, gain)
+	return m.done(now, a)
+}
+
+// enter writes a verdict into an author's standing, tells him of it, and lets go of all that is his if he is not listened to any more.
+func (m *Machine) enter(a *Actions, au *author, id protocol.UpdateID, v protocol.Verdict, gain int64) {
 	au.judge(v, gain)
 	m.counts.Judged[v]++
 	m.counts.Gain[v] += gain
-	m.log.Info("judge", "update", id, "peer", id.Author, "verdict", v, "gain", gain)
-	if p := m.peer(id.Author); p != nil && p.reason == "" && (!m.cfg.Quiet || v == protocol.Refused) {
-		m.say(&a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
+	if p := m.peer(id.Author); id.Seq > 0 && p != nil && p.reason == "" && (!m.cfg.Quiet || v == protocol.Refused) {
+		m.say(a, p.id, &protocol.Answer{ID: id, Verdict: v, Gain: gain})
 	}
 	if au.shunned() {
 		m.log.Warn("an author only harms, and is not asked any more", "peer", au.id,
 			"harmful", au.standing.Harmful, "gain", au.standing.Gain)
-		m.shun(&a, au)
+		m.shun(a, au)
 	}
-	return m.done(now, a)
 }
 
 // NextSeq returns the sequence of our next update.

@@ -104,17 +104,23 @@ type Fold struct {
 	Verdict protocol.Verdict
 	Gain    float64 // nats an event, on the owner's recent events
 	Reason  string  // why it was not taken
+	Late    bool    // it was taken in, and did harm since; of its ID the author alone is known, and of a merged one not even that
 }
 
 func (f Fold) String() string {
 	from := f.ID.Author.Short()
-	if f.Merged > 0 {
+	switch {
+	case f.Merged > 0:
 		from = fmt.Sprintf("%d peers, merged", f.Merged)
+	case f.ID.Author == "":
+		from = "many peers, merged"
 	}
-	switch f.Verdict {
-	case protocol.Folded:
+	switch {
+	case f.Late:
+		return fmt.Sprintf("removed skill %s from %s: it turned out to cost %.4f nats an event", f.Skill, from, -f.Gain)
+	case f.Verdict == protocol.Folded:
 		return fmt.Sprintf("took in skill %s from %s (gain on own recent events %+.4f nats an event)", f.Skill, from, f.Gain)
-	case protocol.Harmful:
+	case f.Verdict == protocol.Harmful:
 		return fmt.Sprintf("undid skill %s from %s: it cost %.4f nats an event on own recent events", f.Skill, from, -f.Gain)
 	}
 	return fmt.Sprintf("refused skill %s from %s: %s", f.Skill, from, f.Reason)
@@ -169,6 +175,7 @@ func (n *Node) Observe(now time.Time, b []byte) (nats float64, a Actions) {
 	nats = n.read(b)
 	n.seen.add(len(b), nats)
 	a.Records = append(a.Records, record(recEvents, b))
+	n.regret(now, &a)
 	n.publish(now, &a, n.cfg.PublishEvery)
 	return nats, a
 }
@@ -196,6 +203,7 @@ func (n *Node) read(b []byte) float64 { return n.learner.Read(sense.Text(b)) }
 func (n *Node) Flush(now time.Time) (a Actions) {
 	n.learner.Flush()
 	a.Records = append(a.Records, record(recFlush))
+	n.regret(now, &a)
 	n.publish(now, &a, max(n.cfg.PublishEvery/4, 1))
 	return a
 }
@@ -206,6 +214,7 @@ func (n *Node) Focus(now time.Time, name string) (a Actions, err error) {
 		return a, err
 	}
 	a.Records = append(a.Records, record(recFocus, []byte(name)))
+	n.regret(now, &a)
 	if name == "" {
 		n.publish(now, &a, 1)
 	}
@@ -358,10 +367,34 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 		n.disown(a)
 	}
 	if decided || len(a.Bodies) > 0 {
-		n.moved(a)
-		if b, err := n.exchange.MarshalBinary(); err == nil {
-			a.Records = append(a.Records, record(recTalk, b))
+		n.minute(a)
+	}
+}
+
+// minute writes down where the conversation stands.
+func (n *Node) minute(a *Actions) {
+	n.moved(a)
+	if b, err := n.exchange.MarshalBinary(); err == nil {
+		a.Records = append(a.Records, record(recTalk, b))
+	}
+}
+
+// regret tells of peers' skills that were taken in, did harm in the owner's stream since, and are gone. Who taught one answers for it; for
+// one that was merged nobody does.
+func (n *Node) regret(now time.Time, a *Actions) {
+	failures := n.learner.TakeFailures()
+	for _, f := range failures {
+		w := Fold{Skill: f.Name, Verdict: protocol.Harmful, Gain: f.Gain, Late: true}
+		if !f.Merged() {
+			w.ID.Author = protocol.PeerID(f.Author)
+			n.converse(now, a, n.exchange.Regret(now, w.ID.Author, f.Name, micro(f.Gain)))
 		}
+		a.Folds = append(a.Folds, w)
+		n.cfg.Log.Info("regret", "peer", f.Author, "skill", f.Name, "gain", f.Gain)
+	}
+	if len(failures) > 0 {
+		n.disown(a)
+		n.minute(a)
 	}
 }
 

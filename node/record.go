@@ -11,7 +11,7 @@ import (
 
 // Format is the version of all that a node writes down, records and snapshots. Whoever changes what they look like
 // counts it up: an older program then leaves the home alone, and a newer one keeps a copy of what was before.
-const Format = 3
+const Format = 4
 
 // A record is one thing that changed the mind, as the journal keeps it: a letter, then its content. The
 // mind after a restart is the last snapshot with every later record applied in order; since learning
@@ -68,6 +68,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 		return errRecord
 	}
 	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recMerge: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recTalk: 1}
+	defer n.learner.TakeFailures() // the conversation that was written down knows of them
 	k, known := count[rec[0]]
 	if !known {
 		return fmt.Errorf("%w: kind %q", errRecord, rec[0])
@@ -87,6 +88,9 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 		if len(ps[0]) == 0 {
 			delete(n.published, string(ps[1]))
 			delete(n.terms, string(ps[1]))
+		}
+		if len(ps[0]) > 0 && n.learner.Skill(string(ps[0]), string(ps[1])) == nil {
+			return nil // a journal from before skills were tried again: the trial was faster
 		}
 		return n.learner.Forget(string(ps[0]), string(ps[1]))
 	case recSettle:

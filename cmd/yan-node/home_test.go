@@ -75,7 +75,7 @@ func TestNewerHomeIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Close()
-			newer := bytes.Replace(b, []byte(`"version":"3"`), []byte(`"version":"9"`), 1)
+			newer := bytes.Replace(b, []byte(`"version":"4"`), []byte(`"version":"9"`), 1)
 			if bytes.Equal(newer, b) {
 				t.Fatal("the snapshot has no version")
 			}

@@ -179,16 +179,25 @@ type Standoff struct {
 	Heard   int // in which the honest one has a skill of the hostile one
 	Folded  int // updates of hostile devices that honest ones took in, and
 	Harmful int // that they undid
+	Others  int // pairs of honest devices, and
+	Wronged int // of them, in which one asks the other no more
 }
 
 // Standoff counts them.
 func (w *World) Standoff() (s Standoff) {
 	for _, h := range w.devices {
-		if h.opt.Attack == "" || h.opt.Attack == Silent {
+		if h.opt.Attack == Silent {
 			continue
 		}
 		for _, d := range w.devices {
-			if d.opt.Attack != "" || d.node == nil {
+			if d.opt.Attack != "" || d.node == nil || d == h {
+				continue
+			}
+			if h.opt.Attack == "" {
+				s.Others++
+				if d.node.Conversation().Shuns(h.id) {
+					s.Wronged++
+				}
 				continue
 			}
 			s.Pairs++

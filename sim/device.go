@@ -217,6 +217,10 @@ func (d *device) perform(a node.Actions) error {
 	}
 	for _, f := range a.Folds {
 		d.w.moved++
+		if f.Late { // it was counted when it came
+			d.w.say(d.opt.Name, "%v", f)
+			continue
+		}
 		if f.Merged > 0 {
 			d.merges++
 			d.w.say(d.opt.Name, "%v", f)

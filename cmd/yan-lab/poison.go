@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type poisonOptions struct {
 	seeds   int
 	seed    uint64
 	gates   bool
+	wander  bool
 	control bool
 	json    bool
 }
@@ -44,7 +46,8 @@ same mesh in which the hostile ones say nothing. Worse is what the lies cost, as
 peers' skills come in, and after every device has merged what it holds. With --control both once more, where no skill is tried,
 nobody is shunned and what is held is merged by its plain mean.
 
-Shunned is how many of the hostile are asked no more, over all honest devices; undone is how many of their updates did harm on trial.
+Shunned is how many of the hostile are asked no more, over all honest devices; undone is how many of their updates did harm on trial,
+when they came or later. Wronged is how many of the honest are asked no more.
 Of the attack trigger the last columns tell how much of what the trigger is to bring about honest devices predict.`,
 		Example: `  yan-lab poison
   yan-lab poison --hostile 3 --attacks flip,turns --seeds 1 --json`,
@@ -61,6 +64,7 @@ Of the attack trigger the last columns tell how much of what the trigger is to b
 	f.IntVar(&o.seeds, "seeds", 3, "how many meshes, with other users")
 	f.Uint64Var(&o.seed, "seed", 1, "the first seed")
 	f.BoolVar(&o.gates, "gates", false, "skills open by their gates alone, and not by how likely they make what is read")
+	f.BoolVar(&o.wander, "wander", false, "the last half of what each honest user says is of the kind that a hostile device tells of")
 	f.BoolVar(&o.control, "control", false, "also with nothing tried and nobody shunned")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
 	return c
@@ -77,6 +81,7 @@ type poisonRow struct {
 	Plain     spread `json:"worse_untried_mean"`
 	Shunned   spread `json:"shunned"` // share of pairs
 	Undone    spread `json:"undone"`  // share of their updates that were tried
+	Wronged   spread `json:"wronged"` // share of pairs of honest devices
 	Backdoor  spread `json:"backdoor"`
 	Backdoor0 spread `json:"backdoor_untried"`
 }
@@ -182,6 +187,7 @@ func poisoned(attack string, hostile int, all []stand) poisonRow {
 		Plain:    of(func(s stand) float64 { return worse(s.untried.merged, s.without.merged) }),
 		Shunned:  of(func(s stand) float64 { return float64(s.with.standoff.Shunned) / float64(s.with.standoff.Pairs) }),
 		Undone:   of(func(s stand) float64 { return undone(s.with.standoff) }),
+		Wronged:  of(func(s stand) float64 { return float64(s.with.standoff.Wronged) / float64(s.with.standoff.Others) }),
 		Backdoor: of(func(s stand) float64 { return s.with.backdoor }), Backdoor0: of(func(s stand) float64 { return s.without.backdoor }),
 	}
 }
@@ -200,9 +206,9 @@ func undone(s sim.Standoff) float64 {
 
 func (r *poisonReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%d devices whose users say %s each; without a mesh the honest have %s bits a byte. Mean (least to greatest).\n\n", r.Devices, ui.Bytes(int64(r.Learn)), r.Alone.plain())
-	t := ui.NewTable("attack", "hostile", "bits without", "worse", "worse, merged", "untried", "untried, mean", "shunned", "undone", "backdoor", "without")
+	t := ui.NewTable("attack", "hostile", "bits without", "worse", "worse, merged", "untried", "untried, mean", "shunned", "undone", "wronged", "backdoor", "without")
 	for _, x := range r.Rows {
-		t.Row(x.Attack, x.Hostile, x.Without.plain(), x.Beside.percent(), x.Merged.percent(), x.Control.percent(), x.Plain.percent(), x.Shunned.share(), x.Undone.share(), x.Backdoor.share(), x.Backdoor0.share())
+		t.Row(x.Attack, x.Hostile, x.Without.plain(), x.Beside.percent(), x.Merged.percent(), x.Control.percent(), x.Plain.percent(), x.Shunned.share(), x.Undone.share(), x.Wronged.share(), x.Backdoor.share(), x.Backdoor0.share())
 	}
 	return t.Fprint(w)
 }
@@ -219,10 +225,13 @@ func (o poisonOptions) run(ctx context.Context, attack sim.Attack, hostile int, 
 	if untried {
 		opt.Learning.Harm = 1e9
 	}
-	for i, u := range dataset.Personas(o.devices, seed) {
+	users := dataset.Personas(o.devices, seed)
+	for i, u := range users {
 		d := sim.Device{Name: strings.ReplaceAll(strings.ToLower(u.Name), " ", "-") + fmt.Sprint(i), Skill: "diary", Stream: u.Train[:min(len(u.Train), o.learn)], Held: u.Test}
 		if i*hostile/o.devices != (i+1)*hostile/o.devices {
 			d.Attack = attack
+		} else if o.wander {
+			d.Stream = wander(d.Stream, users[((i*hostile/o.devices+1)*o.devices-1)/hostile].Train)
 		}
 		opt.Devices = append(opt.Devices, d)
 	}
@@ -258,4 +267,10 @@ func (o poisonOptions) run(ctx context.Context, attack sim.Attack, hostile int, 
 	}
 	v.merged = examine(w.Examine)
 	return v, err
+}
+
+// wander is the first half of what a user says, and then as much of the end of what another has to say.
+func wander(own, other []byte) []byte {
+	half := len(own) / 2
+	return append(slices.Clone(own[:half]), other[max(len(other)-half, 0):]...)
 }

@@ -78,11 +78,11 @@ func (l *Learner) retry(n int) *Skill {
 // mostSpare is how many events may be saved up to pay trials with: as many as that of one chunk takes.
 func (l *Learner) mostSpare() int { return retryEvery * l.cfg.Chunk }
 
-// suspect is the place of the foreign skill to be tried: of those that opened in the chunk, that which was tried least often; −1 for none.
+// suspect is the place of the foreign skill to be tried: of those that opened in the chunk and whose weights are there, that which was tried least often; −1 for none.
 func (l *Learner) suspect(n int) int {
 	least := -1
 	for i, s := range l.skills {
-		if !s.Own() && (least < 0 || s.test.Trials < l.skills[least].test.Trials) && l.opened(i, n) {
+		if !s.Own() && s.Lost() == nil && (least < 0 || s.test.Trials < l.skills[least].test.Trials) && l.opened(i, n) {
 			least = i
 		}
 	}

@@ -19,6 +19,10 @@ const (
 	retryEvery = 8
 	// retriesDue is how many trials a gross harm needs to count: one chunk may be of what no skill knows.
 	retriesDue = 2
+	// wholeTrial is how many events make a trial that counts in full: a few say little.
+	wholeTrial = 32
+	// settledIn is how far a stream has to have come: at first no evidence tells where it is, and gates open by mistake.
+	settledIn = 256
 )
 
 // A Failure is a peer's skill that was taken in, did harm since, and was removed.
@@ -56,7 +60,7 @@ func (l *Learner) retry(n int) *Skill {
 		return nil
 	}
 	i := l.suspect(n)
-	if i < 0 {
+	if i < 0 || l.past.Events < settledIn {
 		return nil
 	}
 	l.spare -= retryEvery * n
@@ -69,7 +73,7 @@ func (l *Learner) retry(n int) *Skill {
 		banks[i] = s.bank
 		without, with = l.cost(&l.tape, n), l.again(l.base.WithBanks(banks...), n)
 	}
-	if l.standsTrial(s, (without-with)/float64(n), float64(n)/float64(l.cfg.Chunk)) {
+	if l.standsTrial(s, (without-with)/float64(n), float64(n)/wholeTrial) {
 		return nil
 	}
 	return s
@@ -119,7 +123,7 @@ func (l *Learner) cost(t *model.Tape, n int) (nats float64) {
 	return nats
 }
 
-// standsTrial notes what a trial came to, gain nats an event over so much of a whole chunk, and reports whether the skill may stay. A
+// standsTrial notes what a trial came to, gain nats an event over so much of a whole trial, and reports whether the skill may stay. A
 // foreign skill learns nothing here, so that at first all trials count alike, and one of no worth besides.
 func (l *Learner) standsTrial(s *Skill, gain, weight float64) bool {
 	t := &s.test

@@ -1,10 +1,11 @@
 // Package protocol is what peers say to one another, and how it looks on the wire.
 //
-// A [Message] is one of nine kinds. Two peers that meet say [Hello], then each says what it has
+// A [Message] is one of twelve kinds. Two peers that meet say [Hello], then each says what it has
 // ([Have]) and asks for what it wants ([Want]). What is exchanged is an [Update]: a signed claim
 // that some opaque bytes make a skill better. Its head, an [Announce], can be judged without the
 // body. Whoever tried an update tells its author what it proved to be worth ([Answer]). A peer whose turn it is to be
-// central signs a [Record] of what it merged, with an [Align] for its head; one who finds it false says so ([Convict]).
+// central signs a [Record] of what it merged, with an [Align] for its head; one who finds it false says so ([Convict]). Who has
+// a skill that is to leave it in no other way than hidden in a sum says so ([Offer]); a [Call] begins one, of which the rest is said in [Part]s.
 //
 // [Decode] never trusts bytes: a frame that is too long, too deep, or claims to hold more than it
 // does is refused before anything is allocated for it, and what it returns keeps every limit that
@@ -51,8 +52,8 @@ func (id UpdateID) Compare(o UpdateID) int {
 
 func (id UpdateID) String() string { return fmt.Sprintf("%s/%d", id.Author.Short(), id.Seq) }
 
-// A Kind says which message a frame holds. Kinds are never reused: 10 to 15 are set aside for asking
-// for and offering skills.
+// A Kind says which message a frame holds. Kinds are never reused: 13 to 15 are set aside for asking
+// for skills.
 type Kind uint8
 
 const (
@@ -65,6 +66,9 @@ const (
 	KindAlign    Kind = 7
 	KindRecord   Kind = 8
 	KindConvict  Kind = 9
+	KindOffer    Kind = 10
+	KindCall     Kind = 11
+	KindPart     Kind = 12
 )
 
 func (k Kind) String() string {
@@ -87,6 +91,12 @@ func (k Kind) String() string {
 		return "record"
 	case KindConvict:
 		return "convict"
+	case KindOffer:
+		return "offer"
+	case KindCall:
+		return "call"
+	case KindPart:
+		return "part"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

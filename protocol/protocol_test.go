@@ -57,6 +57,9 @@ func samples() map[string]Message {
 		"align-1":    &makeRecord().Align,
 		"record-1":   makeRecord(),
 		"convict-1":  &Convict{Author: peerID(1), Record: makeRecord().Name(), Skill: "music"},
+		"offer-1":    &Offer{Skill: "music", Values: 282_240},
+		"call-1":     &Call{Skill: "music", Values: 282_240, Term: 30_000_000, Members: []PeerID{peerID(0), peerID(255), peerID(1)}},
+		"part-1":     &Part{Body: []byte("what a member says")},
 		"answer-1":   &Answer{ID: UpdateID{peerID(1), 7}, Verdict: Harmful, Gain: math.MinInt64},
 	}
 }

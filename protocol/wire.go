@@ -20,7 +20,7 @@ const (
 	MaxFrame    = MaxBody + 4<<10 // bytes in any frame
 	MaxAnnounce = 2 << 10         // bytes in the frame of an Announce
 
-	maxSmall = 1 << 10   // bytes in the frame of a Hello, an Answer or a Convict
+	maxSmall = 1 << 10   // bytes in the frame of a Hello, an Answer, a Convict or an Offer
 	maxIDs   = 128 << 10 // bytes in the frame of a Have or a Want
 )
 
@@ -39,14 +39,16 @@ var (
 // limit returns how long a frame of kind k may be, or 0 if k is not known.
 func limit(k Kind) int {
 	switch k {
-	case KindHello, KindAnswer, KindConvict:
+	case KindHello, KindAnswer, KindConvict, KindOffer:
 		return maxSmall
 	case KindHave, KindWant:
 		return maxIDs
 	case KindAnnounce, KindAlign:
 		return MaxAnnounce
-	case KindUpdate:
+	case KindUpdate, KindPart:
 		return MaxFrame
+	case KindCall:
+		return maxCall
 	case KindRecord:
 		return MaxAlignment + MaxAnnounce
 	}
@@ -96,6 +98,13 @@ func Encode(m Message) ([]byte, error) {
 		w.blob('b', m.Body)
 	case *Convict:
 		w.convict(m)
+	case *Offer:
+		w.offer(m)
+	case *Call:
+		w.call(m)
+	case *Part:
+		w.begin(1)
+		w.blob('b', m.Body)
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("protocol: encode %v: %w", m.Kind(), w.err)
@@ -245,6 +254,23 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 		c := new(Convict)
 		r.fields(func(key byte) bool { return r.convict(c, key) })
 		m = c
+	case KindOffer:
+		o := new(Offer)
+		r.fields(func(key byte) bool { return r.offer(o, key) })
+		m = o
+	case KindCall:
+		c := new(Call)
+		r.fields(func(key byte) bool { return r.call(c, key) })
+		m = c
+	case KindPart:
+		p := new(Part)
+		r.fields(func(key byte) bool {
+			if key == 'b' {
+				p.Body = r.blob(MaxBody)
+			}
+			return key == 'b'
+		})
+		m = p
 	}
 	return m, r.err
 }
@@ -304,6 +330,15 @@ func check(m Message) error {
 		return checkAlign(&m.Align)
 	case *Convict:
 		return checkConvict(m)
+	case *Offer:
+		return checkOffer(m)
+	case *Call:
+		return checkCall(m)
+	case *Part:
+		if len(m.Body) > MaxBody {
+			return ErrTooLong
+		}
+		return nil
 	}
 	return ErrUnknown
 }

@@ -21,7 +21,7 @@ import (
 var rewrite = flag.Bool("update", false, "write the golden frames anew")
 
 // kinds are all that Decode knows.
-var kinds = []Kind{KindHello, KindHave, KindWant, KindAnnounce, KindUpdate, KindAnswer, KindAlign, KindRecord, KindConvict}
+var kinds = []Kind{KindHello, KindHave, KindWant, KindAnnounce, KindUpdate, KindAnswer, KindAlign, KindRecord, KindConvict, KindOffer, KindCall, KindPart}
 
 // The frames in testdata are what this version writes and must read for ever. A change there is a
 // change of the format: add a frame with the next number instead.
@@ -218,6 +218,12 @@ func keys(k Kind) string {
 		return "amtrvnpdzqb"
 	case KindConvict:
 		return "adk"
+	case KindOffer:
+		return "kv"
+	case KindCall:
+		return "kvtp"
+	case KindPart:
+		return "b"
 	case KindAnnounce:
 		return "asmkrnegtdzq"
 	case KindUpdate:
@@ -384,6 +390,14 @@ func TestLimits(t *testing.T) {
 		"a record whose head is bad":  {&Record{Align: *align(func(a *Align) { a.Sig = make([]byte, 65) })}, ErrTooLong},
 		"nobody convicted":            {&Convict{Skill: "music"}, ErrMalformed},
 		"convicted of something long": {&Convict{Author: "p", Skill: long}, ErrTooLong},
+		"a long offer":                {&Offer{Values: MaxValues + 1}, ErrMalformed},
+		"an offer of something long":  {&Offer{Skill: long}, ErrTooLong},
+		"a long call":                 {&Call{Members: []PeerID{peerID(1)}, Values: MaxValues + 1}, ErrMalformed},
+		"a call of somebody twice":    {&Call{Members: []PeerID{peerID(1), peerID(1)}}, ErrMalformed},
+		"a call of nobody":            {&Call{Members: []PeerID{"p"}}, ErrMalformed},
+		"a call of many":              {&Call{Members: make([]PeerID, MaxMembers+1)}, ErrTooLong},
+		"a call for something long":   {&Call{Skill: long}, ErrTooLong},
+		"a long part":                 {&Part{Body: make([]byte, MaxBody+1)}, ErrTooLong},
 		"an answer to nobody":         {&Answer{ID: UpdateID{"", 1}, Verdict: Folded}, ErrMalformed},
 	} {
 		if b, err := Encode(c.m); !errors.Is(err, c.want) {
@@ -433,6 +447,13 @@ func write(t *testing.T, m Message) []byte {
 		w.blob('b', m.Body)
 	case *Convict:
 		w.convict(m)
+	case *Offer:
+		w.offer(m)
+	case *Call:
+		w.call(m)
+	case *Part:
+		w.begin(1)
+		w.blob('b', m.Body)
 	}
 	if w.err != nil {
 		t.Fatal(w.err)
@@ -496,6 +517,7 @@ func TestFrameLengths(t *testing.T) {
 	most := map[Kind]int{
 		KindHello: 1 << 10, KindHave: 128 << 10, KindWant: 128 << 10, KindAnnounce: 2 << 10, KindUpdate: 4<<20 + 4<<10,
 		KindAnswer: 1 << 10, KindAlign: 2 << 10, KindRecord: 66 << 10, KindConvict: 1 << 10,
+		KindOffer: 1 << 10, KindCall: 8 << 10, KindPart: 4<<20 + 4<<10,
 	}
 	for _, k := range kinds {
 		pad := func(n int) []byte { // a frame of n bytes

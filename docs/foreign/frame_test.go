@@ -215,6 +215,7 @@ var (
 	digest    = shape{is: 'd', max: 32}
 	name      = shape{is: 's', max: 64}
 	label     = shape{is: 's', max: 64}
+	values    = shape{is: 'n', max: 1 << 20}
 	signature = shape{is: 'b', max: 64}
 	update    = shape{is: 'm', fields: []field{{key: "a", shape: name}, {key: "s", shape: natural}}}
 
@@ -241,9 +242,14 @@ var (
 		7: align,
 		8: append(slices.Clone(align), field{key: "b", shape: shape{is: 'b', max: 64 << 10}}),
 		9: {{key: "a", shape: name}, {key: "d", shape: digest}, {key: "k", shape: label}},
+
+		10: {{key: "k", shape: label}, {key: "v", shape: values}},
+		11: {{key: "k", shape: label}, {key: "v", shape: values}, {key: "t", shape: natural}, {key: "p", shape: shape{is: 'l', max: 64, of: &name}}},
+		12: {{key: "b", shape: shape{is: 'b', max: 4 << 20}}},
 	}
 	// most is how many bytes a frame may have.
-	most = map[byte]int{1: 1 << 10, 2: 128 << 10, 3: 128 << 10, 4: 2 << 10, 5: 4<<20 + 4<<10, 6: 1 << 10, 7: 2 << 10, 8: 66 << 10, 9: 1 << 10}
+	most = map[byte]int{1: 1 << 10, 2: 128 << 10, 3: 128 << 10, 4: 2 << 10, 5: 4<<20 + 4<<10, 6: 1 << 10, 7: 2 << 10, 8: 66 << 10, 9: 1 << 10,
+		10: 1 << 10, 11: 8 << 10, 12: 4<<20 + 4<<10}
 
 	bodyRequest = []field{{key: "d", shape: digest}, {key: "o", shape: word32}, {key: "e", shape: digest, optional: true}}
 	bodyAnswer  = []field{{key: "z", shape: shape{is: 'n', max: 4 << 20}}}
@@ -393,7 +399,7 @@ func readFrame(b []byte) (kind byte, m message, err error) {
 func obey(kind byte, m message) error {
 	ids, _ := m.get("i").([]any)
 	records, _ := m.get("r").([]any)
-	if parents, ok := m.get("p").([]any); ok {
+	if parents, ok := m.get("p").([]any); ok && kind != 11 {
 		records = parents
 	}
 	ok := sorted(records, func(a, b any) int { return bytes.Compare(a.([]byte), b.([]byte)) })
@@ -408,6 +414,13 @@ func obey(kind byte, m message) error {
 		ok = ok && named(m) && m.get("r").(uint64) < m.get("s").(uint64)
 	case 6:
 		ok = ok && named(m) && m.get("v").(uint64) > 0
+	case 11:
+		members, _ := m.get("p").([]any)
+		ok = ok && sorted(members, func(a, b any) int { return cmp.Compare(a.(string), b.(string)) })
+		for _, id := range members {
+			_, err := keyOf(id.(string))
+			ok = ok && err == nil && strings.HasPrefix(id.(string), "1")
+		}
 	case 7, 8, 9:
 		ok = ok && m.get("a") != ""
 	}

@@ -102,8 +102,9 @@ type Actions struct {
 	Fold []*protocol.Update  // shared with the Machine: not to be written
 	Drop []protocol.UpdateID // no longer held: superseded, withdrawn or let go
 
-	Merge []Merge // to be merged, and told to Merged
-	Turn  *Turn   // to be merged, signed and told to Act; nil if there is nothing to do
+	Sums  []protocol.Envelope // what a peer says of sums; whether it may is not decided here
+	Merge []Merge             // to be merged, and told to Merged
+	Turn  *Turn               // to be merged, signed and told to Act; nil if there is nothing to do
 	Wake  time.Time
 }
 

@@ -164,6 +164,8 @@ func (m *Machine) hear(now time.Time, a *Actions, from protocol.PeerID, msg prot
 		m.hearRecord(now, a, p, msg)
 	case *protocol.Convict:
 		m.hearConvict(now, a, p, msg)
+	case *protocol.Offer, *protocol.Call, *protocol.Part:
+		a.Sums = append(a.Sums, protocol.Envelope{From: p.id, To: m.cfg.Self, Msg: msg})
 	}
 }
 

@@ -140,6 +140,15 @@ func (m *Machine) seed(e mesh.Term) protocol.Digest {
 // rank returns our rank in the present term, or -1.
 func (m *Machine) rank() int { return slices.Index(m.al.ranks[m.al.term], m.cfg.Self) }
 
+// First returns whose turn it is before all others' in the present term, as far as is known here: nobody's where it is empty.
+func (m *Machine) First(now time.Time) (protocol.PeerID, mesh.Term) {
+	e := mesh.TermAt(now)
+	if order := m.al.ranks[e]; len(order) > 0 {
+		return order[0], e
+	}
+	return "", e
+}
+
 // act takes our turn, if it has come, nobody of a lower rank has acted, and there is anything to do.
 func (m *Machine) act(now time.Time, a *Actions) {
 	k := m.rank()

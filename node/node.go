@@ -73,6 +73,7 @@ type Node struct {
 	stopped map[string]bool         // skills of which was logged that they are announced no more
 	swarm   string                  // Config.Swarm when the conversation was last written down
 	seen    Seen
+	sum     summing
 }
 
 // Actions is what a node wants done, in this order: put every body and then every record on disk, as one;
@@ -260,13 +261,20 @@ const maxGain = 10
 
 // Handle takes in one event from the mesh.
 func (n *Node) Handle(now time.Time, ev mesh.Event) (a Actions) {
-	n.converse(now, &a, n.exchange.Handle(now, ev))
+	x := n.exchange.Handle(now, ev)
+	n.converse(now, &a, x)
+	for _, e := range x.Sums {
+		n.hearSum(now, &a, e)
+	}
+	n.sum.wake(&a)
 	return a
 }
 
 // Tick does what is due.
 func (n *Node) Tick(now time.Time) (a Actions) {
 	n.converse(now, &a, n.exchange.Tick(now))
+	n.tickSum(now, &a)
+	n.sum.wake(&a)
 	return a
 }
 
@@ -293,30 +301,39 @@ func (n *Node) publish(now time.Time, a *Actions, events uint64) {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue
 		}
-		// Always whole, for those who come late, and without an entropy code, for the mesh sends who has an earlier version what differs.
-		body, err := d.Pack(n.learner.Base().Config, learning.Packing{Plain: true, Former: n.exchange.Own(s.Name)}, nil)
+		u, err := n.sign(now, d)
 		if err != nil {
 			n.cfg.Log.Warn("skill not announced", "skill", s.Name, "err", err)
 			continue
 		}
-		u := &protocol.Update{Body: body}
-		u.Announce = protocol.Announce{
-			ID:       protocol.UpdateID{Author: n.self, Seq: n.exchange.NextSeq()},
-			Model:    protocol.Digest(n.learner.Fingerprint()),
-			Skill:    s.Name,
-			Sections: uint32(d.Sections()),
-			Events:   d.Events,
-			Gain:     micro(d.Gain),
-			Made:     now.Unix(),
-			Digest:   protocol.Sum(body),
-			Size:     uint32(len(body)),
-		}
-		u.Sign(n.cfg.Key)
 		n.published[s.Name] = s.Events
-		a.Bodies = append(a.Bodies, body)
-		n.cfg.Log.Info("announce", "update", u.ID, "skill", s.Name, "bytes", len(body), "events", s.Events)
+		a.Bodies = append(a.Bodies, u.Body)
+		n.cfg.Log.Info("announce", "update", u.ID, "skill", s.Name, "bytes", len(u.Body), "events", s.Events)
 		n.converse(now, a, n.exchange.Offer(now, u))
 	}
+}
+
+// sign makes of a delta the update that is to be announced next.
+func (n *Node) sign(now time.Time, d *learning.Delta) (*protocol.Update, error) {
+	// Always whole, for those who come late, and without an entropy code, for the mesh sends who has an earlier version what differs.
+	body, err := d.Pack(n.learner.Base().Config, learning.Packing{Plain: true, Former: n.exchange.Own(d.Name)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	u := &protocol.Update{Body: body}
+	u.Announce = protocol.Announce{
+		ID:       protocol.UpdateID{Author: n.self, Seq: n.exchange.NextSeq()},
+		Model:    protocol.Digest(n.learner.Fingerprint()),
+		Skill:    d.Name,
+		Sections: uint32(d.Sections()),
+		Events:   d.Events,
+		Gain:     micro(d.Gain),
+		Made:     now.Unix(),
+		Digest:   protocol.Sum(body),
+		Size:     uint32(len(body)),
+	}
+	u.Sign(n.cfg.Key)
+	return u, nil
 }
 
 // micro turns nats an event into the millionths in which peers speak.
@@ -345,6 +362,7 @@ func (n *Node) converse(now time.Time, a *Actions, x exchange.Actions) {
 			if f.Skill == "" {
 				f.Skill = u.Skill
 			}
+			n.ofSum(u, &f)
 			a.Folds = append(a.Folds, f)
 			n.cfg.Log.Info("fold", "update", u.ID, "peer", u.ID.Author, "skill", u.Skill, "verdict", f.Verdict, "gain", f.Gain, "reason", f.Reason)
 			a.Bodies = append(a.Bodies, u.Body)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/learning"
@@ -23,6 +24,11 @@ const (
 // Terms are the owner's word on one skill: who may have it, and what it may tell of what it was learnt from.
 type Terms struct {
 	Policy Policy `json:"policy"`
+
+	// Sum lets a skill that is private otherwise be a hidden term of a sum within the swarm. An earlier program
+	// reads such terms as private.
+	Sum    bool   `json:"sum,omitempty"`
+	Summed uint64 `json:"summed,omitempty"` // how many events it had been learnt from when it was a term last; the node counts it
 
 	// Epsilon and Delta bound what all versions together tell, in terms of differential privacy: see package
 	// privacy. The two minds that nobody shall be able to tell apart are one that learnt the skill from what this
@@ -48,6 +54,8 @@ func (t Terms) Check() error {
 	switch {
 	case t.Policy != Private && t.Policy != Swarm && t.Policy != Public:
 		return fmt.Errorf("node: policy %q: must be private, swarm or public", t.Policy)
+	case t.Sum && (t.Policy != Private || t.Epsilon != 0):
+		return fmt.Errorf("node: a skill for a sum is private otherwise, and has no epsilon")
 	case t.Epsilon == 0 && (t.Delta != 0 || t.Versions != 0 || t.Clip != 0):
 		return fmt.Errorf("node: a delta, versions or a clip without an epsilon: name one")
 	case t.Epsilon == 0:
@@ -101,6 +109,7 @@ func (n *Node) SetTerms(now time.Time, name string, t Terms) (a Actions, err err
 		return a, err
 	}
 	t = t.withDefaults()
+	t.Summed = n.terms[name].Summed
 	b, err := json.Marshal(t)
 	if err != nil {
 		return a, fmt.Errorf("node: terms of skill %s: %w", name, err)
@@ -286,8 +295,14 @@ func (n *Node) arrive() {
 		}
 	}
 	var now time.Time
+	moved := n.swarm != "" && n.swarm != n.cfg.Swarm
+	for _, u := range slices.Clone(n.exchange.Live()) {
+		if u.ID.Author == n.self && moved && n.learner.Skill("", u.Skill) == nil {
+			n.exchange.Withdraw(now, u.Skill) // the mean of a sum of that swarm's
+		}
+	}
 	for _, s := range n.learner.Skills() {
-		if s.Own() && !n.Shares(s) {
+		if s.Own() && !n.Shares(s) && (moved || !n.Terms(s).Sum || n.cfg.Swarm == "") {
 			delete(n.published, s.Name)
 			n.exchange.Withdraw(now, s.Name) // it only drops: nobody is there to be told
 		}

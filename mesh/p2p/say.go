@@ -40,7 +40,7 @@ func tell(l *lines, to peer.ID, m protocol.Message) error {
 	}
 	body := false
 	switch m.(type) {
-	case *protocol.Update, *protocol.Record:
+	case *protocol.Update, *protocol.Record, *protocol.Part:
 		body = true
 	}
 	if body && connected(l.host, to) && !direct(l.host, to) {

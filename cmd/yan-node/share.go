@@ -19,6 +19,7 @@ import (
 // A sharing is who may have a skill, and what it has told of what it was learnt from.
 type sharing struct {
 	Policy    node.Policy `json:"policy,omitempty"`        // empty for a skill of another's
+	Sum       bool        `json:"sum,omitempty"`           // private, but for hidden terms of sums within the swarm
 	Epsilon   float64     `json:"epsilon,omitempty"`       // bound of what all versions may tell; 0 for none
 	Delta     float64     `json:"delta,omitempty"`         // the chance that the bound does not hold
 	Spent     float64     `json:"epsilon_spent,omitempty"` // what the versions so far tell; it stays when the skill is shared no more
@@ -31,7 +32,7 @@ func sharingOf(n *node.Node, s *learning.Skill) (r sharing) {
 		return r
 	}
 	t, told := n.Terms(s), n.Told(s)
-	r = sharing{Policy: t.Policy, Epsilon: t.Epsilon, Delta: told.Delta, Spent: told.Epsilon, Left: told.Left}
+	r = sharing{Policy: t.Policy, Sum: t.Sum, Epsilon: t.Epsilon, Delta: told.Delta, Spent: told.Epsilon, Left: told.Left}
 	if math.IsInf(r.Spent, 1) { // which JSON has no word for
 		r.Spent, r.Boundless = 0, true
 	}
@@ -45,6 +46,8 @@ func (s skillReport) audience() string {
 		return "no"
 	case s.Policy == node.Swarm && !s.Shared:
 		return "swarm (none here)"
+	case s.Sum:
+		return "sum"
 	}
 	return string(s.Policy)
 }
@@ -60,6 +63,10 @@ func (s skillReport) tell(w io.Writer) {
 		fmt.Fprintln(w, "for the swarm: whoever is admitted to it may have it")
 	case s.Policy == node.Public:
 		fmt.Fprintln(w, "public: whoever is on the mesh may have it")
+	case s.Sum && s.Boundless:
+		fmt.Fprintln(w, "for sums within the swarm: as it is now it has left this device, as a hidden term or before; it is a term again once it has learnt as much again")
+	case s.Sum:
+		fmt.Fprintln(w, "for sums within the swarm: it leaves this device as a hidden term alone, once others of the swarm offer theirs")
 	case s.Boundless || s.Spent > 0:
 		fmt.Fprintln(w, "private: it is offered to nobody any more; who has it keeps it")
 	default:
@@ -84,10 +91,13 @@ func (s skillReport) tell(w io.Writer) {
 func skillShare(c *common) *cobra.Command {
 	var t node.Terms
 	cmd := &cobra.Command{
-		Use:   "share NAME [private|swarm|public]",
+		Use:   "share NAME [private|sum|swarm|public]",
 		Short: "Say who may have a skill, and what it may tell",
 		Long: `share says who may have a skill: nobody (private), whoever is admitted to the swarm (swarm), or whoever is on the mesh
 (public, which stands if nothing is said). It holds whatever --share says of all skills.
+
+A skill for a sum (sum) is had by nobody either: within the swarm it is added up with those of three others at least, in a
+way that shows nobody its part, and the mean is what everyone has. That hides who said what, and not what all said.
 
 A skill can be made to tell what it was learnt from. With --epsilon what is announced is clipped and has noise in it, and all
 its versions together tell no more than that: whoever sees them finds them at most e^ε times as likely as if the
@@ -96,12 +106,16 @@ it is announced are not hidden. With a small ε little of the skill arrives. Wha
 is, the skill is announced no more.`,
 		Example: `  yan-node skill share music
   yan-node skill share diary swarm
+  yan-node skill share letters sum
   yan-node skill share music public --epsilon 8 --versions 2`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t.Policy = node.Public
 			if len(args) == 2 {
 				t.Policy = node.Policy(args[1])
+				if args[1] == "sum" {
+					t.Policy, t.Sum = node.Private, true
+				}
 			}
 			if t.Epsilon == 0 {
 				if cmd.Flags().Changed("versions") || cmd.Flags().Changed("clip") || cmd.Flags().Changed("delta") {

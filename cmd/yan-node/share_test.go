@@ -36,6 +36,13 @@ func TestSharing(t *testing.T) {
 		t.Errorf("private: %+v", s)
 	}
 
+	if out := run("skill", "share", "ferry", "sum"); !strings.Contains(out, "hidden term") {
+		t.Errorf("%q", out)
+	}
+	if s := show("ferry"); s.Policy != node.Private || !s.Sum || s.Shared || held() != 0 || !strings.Contains(run("skill", "list"), "sum") {
+		t.Errorf("for a sum: %+v", s)
+	}
+
 	out := run("skill", "share", "tide", "public", "--epsilon", "8", "--versions", "1")
 	if !strings.Contains(out, "tells ε 8 of 8 at δ 1e-05") || !strings.Contains(out, "the budget is spent") || held() != 1 {
 		t.Errorf("%q, %d held", out, held())
@@ -48,7 +55,7 @@ func TestSharing(t *testing.T) {
 		t.Errorf("a spent budget came back: %q", out)
 	}
 	for _, args := range [][]string{
-		{"ferry", "friends"}, {"ferry", "public", "--epsilon", "-1"}, {"ferry", "--versions", "2"}, {"ferry", "--epsilon", "1", "--delta", "2"}, {},
+		{"ferry", "friends"}, {"ferry", "sum", "--epsilon", "1"}, {"ferry", "public", "--epsilon", "-1"}, {"ferry", "--versions", "2"}, {"ferry", "--epsilon", "1", "--delta", "2"}, {},
 	} {
 		if status, _, errs := yan(t, "", append(append([]string{"skill", "share"}, args...), at...)...); status != 2 || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%v: status %d, %q", args, status, errs)

@@ -46,6 +46,9 @@ func TestLateHarmIsRegretted(t *testing.T) {
 				if !bytes.Equal(mind(t, again), mind(t, n)) || again.Conversation().Ledger()[0] != n.Conversation().Ledger()[0] {
 					t.Error("a restart comes to another mind, or thinks otherwise of somebody")
 				}
+				if f := again.Learner().TakeFailures(); len(f) > 0 {
+					t.Errorf("after a restart what was told is told again: %v", f)
+				}
 			}
 		}
 	}

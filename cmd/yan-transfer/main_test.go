@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +96,31 @@ func TestMistakes(t *testing.T) {
 		}
 		if n := strings.Count(strings.TrimSpace(errs), "\n"); n > 1 {
 			t.Errorf("%v: %d lines of error", c.args, n+1)
+		}
+	}
+}
+
+// Each seed reads the same lines, from another one on.
+func TestFrom(t *testing.T) {
+	text := []byte("one\ntwo\nthree\nfour\nfive\nsix\nseven\n")
+	seen := map[string]bool{}
+	for seed := range uint64(6) {
+		got := string(from(text, seed))
+		seen[got] = true
+		lines := strings.SplitAfter(got, "\n")
+		slices.Sort(lines)
+		want := strings.SplitAfter(string(text), "\n")
+		slices.Sort(want)
+		if !slices.Equal(lines, want) {
+			t.Errorf("seed %d reads %q", seed, got)
+		}
+	}
+	if len(seen) < 4 {
+		t.Errorf("six seeds read %d texts", len(seen))
+	}
+	for _, short := range []string{"", "x", "no end", "\n"} {
+		if got := from([]byte(short), 3); string(got) != short && len(short) == 0 || len(got) != len(short) {
+			t.Errorf("%q becomes %q", short, got)
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/learning"
@@ -132,6 +135,16 @@ func (r *running) end() error {
 	return errors.Join(err, r.mesh.Close())
 }
 
+// from is a text read from another line on, and from its beginning at the end: a seed's own order. A skill that has a name
+// begins at weights which the name gives, so nothing else of a seed would reach it.
+func from(text []byte, seed uint64) []byte {
+	const golden = 0.6180339887498949 // whose multiples are spread evenly between 0 and 1
+	_, part := math.Modf(float64(seed) * golden)
+	at := int(part * float64(len(text)))
+	at += bytes.IndexByte(text[at:], '\n') + 1
+	return slices.Concat(text[at:], text[:at])
+}
+
 // transfer has one pair of nodes learn, trade and be measured.
 func transfer(ctx context.Context, m *model.Model, t material, seed uint64, step func()) (o outcome, err error) {
 	dir, err := os.MkdirTemp("", "yan-transfer-")
@@ -150,11 +163,11 @@ func transfer(ctx context.Context, m *model.Model, t material, seed uint64, step
 	}
 	defer recipient.store.Close()
 
-	if err := donor.learn(ctx, skillName, t.skillText, t.epochs); err != nil {
+	if err := donor.learn(ctx, skillName, from(t.skillText, seed), t.epochs); err != nil {
 		return o, err
 	}
 	step()
-	if err := recipient.learn(ctx, ownName, t.ownText, t.epochs); err != nil {
+	if err := recipient.learn(ctx, ownName, from(t.ownText, seed), t.epochs); err != nil {
 		return o, err
 	}
 	step()

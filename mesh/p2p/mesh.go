@@ -157,7 +157,6 @@ type Mesh struct {
 	bodies  *bodies
 	gossip  *gossip
 	say     *lines
-	lan     *lan
 	looks   *looks
 	reached reached
 	events  *events
@@ -329,10 +328,8 @@ func over(h host.Host, s *strikes, r *reach, c Config) (_ *Mesh, err error) {
 	m.remember(asked)
 	m.tasks.start(func() { m.saving(seek) })
 	if c.LAN {
-		if m.lan, err = newLAN(h, p.service, m.members.meet); err != nil {
-			m.log.Warn(err.Error()) // there are other ways to meet
-			err = nil
-		}
+		l := &lan{host: h, name: p.service, found: m.members.meet, log: c.Log}
+		m.tasks.start(func() { l.run(seek, func() bool { return len(m.members.all()) == 0 }) })
 	}
 	return m, nil
 }
@@ -509,7 +506,6 @@ func (m *Mesh) Close() error {
 // stop ends what has been started, in the order in which one thing needs another.
 func (m *Mesh) stop() error {
 	m.seeking() // saves the book, too
-	m.lan.close()
 	if m.members != nil {
 		m.members.leave()
 	}

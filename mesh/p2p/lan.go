@@ -21,6 +21,7 @@ type lan struct {
 
 	service mdns.Service // nil while it does not run
 	addrs   []string     // ours when it was begun
+	failed  bool         // and could not be
 }
 
 // askAgain is how long nobody has to be found until it is begun anew.
@@ -53,13 +54,13 @@ func (l *lan) begin(addrs []string) {
 	s := mdns.NewMdnsService(l.host, l.name, l.found)
 	if err := s.Start(); err != nil {
 		s.Close()
-		if l.addrs != nil || len(addrs) > 0 { // said once, and whenever something has changed
+		if !l.failed || !slices.Equal(addrs, l.addrs) { // said once, and whenever something has changed
 			l.log.Warn("p2p: cannot look for peers on the local network; it is tried again", "why", err)
 		}
-		l.addrs = nil
+		l.failed, l.addrs = true, addrs
 		return
 	}
-	l.service, l.addrs = s, addrs
+	l.failed, l.service, l.addrs = false, s, addrs
 }
 
 // stop stops looking, and waits until it has.

@@ -18,7 +18,7 @@ type Counts struct {
 	Gain        [4]int64      // what they gained us, in micro-nats per event, by the same
 }
 
-// A Load is what a Machine holds and waits for now.
+// A Load is what a Machine holds, and what it waits for, at this moment.
 type Load struct {
 	Updates, Bytes int // held
 	Wanted         int // asked for, and not here yet

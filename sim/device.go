@@ -42,6 +42,7 @@ type device struct {
 	leaked  protocol.UpdateID            // an update that its owner did not let go
 	lies    map[uint64]*protocol.Update  // of a hostile device: what was said in the place of each of its updates
 	first   []byte                       // and the first body that it said
+	shunned map[protocol.PeerID]bool     // who watches was told that it is
 }
 
 // longest is how many bytes a user says at once, at most.
@@ -124,6 +125,11 @@ func (d *device) start(how string) error {
 	clear(d.rumours)
 	clear(d.sees)
 	d.w.say(d.opt.Name, "%s: %s, %d neighbours", how, d.id.Short(), len(d.neighbours))
+	what := Returned
+	if d.life == 1 {
+		what = Started
+	}
+	d.w.note(d, "", Moment{What: what})
 	if err := d.perform(n.Tick(d.w.now)); err != nil {
 		return err
 	}
@@ -149,6 +155,7 @@ func (d *device) crash() error {
 	clear(d.sees)
 	d.back = d.w.now.Add(d.w.opt.Faults.Down)
 	d.w.say(d.opt.Name, "crashes")
+	d.w.note(d, "", Moment{What: Crashed})
 	d.w.noticeAround(d)
 	d.w.after(d.w.opt.Faults.Down, d.restart)
 	return nil
@@ -217,6 +224,7 @@ func (d *device) perform(a node.Actions) error {
 	}
 	for _, f := range a.Folds {
 		d.w.moved++
+		d.w.noteFold(d, f)
 		if f.Late { // it was counted when it came
 			d.w.say(d.opt.Name, "%v", f)
 			continue
@@ -229,6 +237,9 @@ func (d *device) perform(a node.Actions) error {
 		d.folds[f.ID]++
 		d.w.folded(d, f)
 		d.w.say(d.opt.Name, "%v", f)
+	}
+	if len(a.Records) > 0 {
+		d.w.noteShunned(d)
 	}
 	for _, e := range a.Send {
 		if err := d.w.send(d, e); err != nil {

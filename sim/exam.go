@@ -21,6 +21,9 @@ type Exam struct {
 	// their gates alone.
 	Likely bool
 
+	// Each is told how every device did that was asked: its index in Options.Devices, and its result. It may be nil.
+	Each func(device int, r Result)
+
 	// Progress is told how much is done. An error ends it. It may be nil.
 	Progress func(done, total int) error
 }
@@ -118,10 +121,18 @@ func (w *World) sit(e Exam, mind func(*device) (*model.Model, error)) (r Result,
 			return r, fmt.Errorf("sim: examine %s: %w", q.d.opt.Name, err)
 		}
 		if m != nil {
+			var its Result
 			for _, t := range q.texts {
-				r.Everyone.add(ask(m, t))
+				v := ask(m, t)
+				r.Everyone.add(v)
+				its.Everyone.add(v)
 			}
-			r.Own.add(ask(m, q.own))
+			own := ask(m, q.own)
+			r.Own.add(own)
+			its.Own.add(own)
+			if e.Each != nil {
+				e.Each(q.d.index, its)
+			}
 		}
 		if e.Progress != nil {
 			if err := e.Progress(i+1, len(qs)); err != nil {

@@ -95,6 +95,9 @@ type Options struct {
 	// Transcript gets a line for each thing that happens. If nil, nothing is written.
 	Transcript io.Writer
 
+	// Watch is told what happens, in the order in which it does and in one goroutine. It may be nil.
+	Watch func(Moment)
+
 	// Progress is told of the virtual time now and then. An error ends the run. It may be nil.
 	Progress func(virtual time.Duration) error
 }
@@ -216,8 +219,8 @@ type sabotage struct {
 	send    func(from int, m protocol.Message) protocol.Message // what it says instead; nil for nothing
 }
 
-// Traffic counts messages of one kind.
-type Traffic struct{ Messages, Bytes uint64 }
+// Traffic counts messages of one kind. Lost are those of them that did not arrive.
+type Traffic struct{ Messages, Bytes, Lost uint64 }
 
 // A happening is something that is going to happen.
 type happening struct {
@@ -432,6 +435,7 @@ func (w *World) Calm() error {
 	if !w.calm {
 		w.calm = true
 		w.say("", "the storm is over")
+		w.note(nil, "", Moment{What: Calmed})
 		for _, c := range w.cuts {
 			if err := w.heal(c); err != nil {
 				return err

@@ -95,6 +95,7 @@ func (w *World) divide(c *cut) error {
 	c.active = true
 	c.settled = w.now.Add(c.For / 2)
 	w.say("", "the mesh is divided")
+	w.note(nil, "", Moment{What: Divided})
 	w.noticeAcross(c)
 	return nil
 }
@@ -105,6 +106,7 @@ func (w *World) heal(c *cut) error {
 	}
 	c.active, c.over = false, true
 	w.say("", "the mesh is one again")
+	w.note(nil, "", Moment{What: Healed})
 	w.noticeAcross(c)
 	return nil
 }
@@ -175,12 +177,16 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 			}
 			w.moved++
 			w.say(from.opt.Name, "tells everyone %v", e.Msg)
+			if rec, ok := e.Msg.(*protocol.Record); ok {
+				w.noteRuling(from, rec)
+			}
 			return w.spread(from, nil, r)
 		}
 		w.moved++
 		w.offers[u.ID] = u
 		w.offered(from)
 		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
+		w.note(from, "", Moment{What: Announced, Skill: u.Skill, Bytes: int(u.Size)})
 		return w.gossip(from, nil, u)
 	}
 	to := w.byID[e.To]
@@ -247,11 +253,13 @@ func (w *World) carry(from, to *device, f frame, arrive func() error) {
 	delay := l.MinDelay + time.Duration(w.wire.Int64N(int64(l.MaxDelay-l.MinDelay)+1))
 	lost := w.wire.Float64() < l.Loss && !w.calm
 	if lost || !w.reachable(from, to) {
+		t.Lost++
 		return
 	}
 	life := to.life
 	w.after(from.busy.Add(delay).Sub(w.now), func() error {
 		if to.node == nil || to.life != life || !w.reachable(from, to) {
+			t.Lost++
 			return nil
 		}
 		if g := w.sabotage.deliver; g != nil && g(to.index, f.msg) {

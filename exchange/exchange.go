@@ -32,7 +32,8 @@ import (
 // The bounds of what a Machine keeps and does.
 const (
 	maxPeers    = 1024 // peers talked to at a time
-	maxLive     = 1024 // live updates held; what fits into one Have
+	maxLive     = 1024 // live updates held, if Config does not say less; what fits into one Have
+	maxVersions = 64   // live updates of one skill's name, if Config does not say; what fits into one Alignment
 	maxSkills   = 64   // live skills of one author
 	maxAuthors  = 2048 // authors remembered; must exceed maxLive, so that there is one to forget
 	maxDead     = 128  // superseded updates remembered by name, for each author
@@ -73,6 +74,11 @@ type Config struct {
 	// MaxHeld is how many bytes of bodies are held. Beyond it the least valuable updates of others
 	// are let go, and never our own. If zero, 256 MiB.
 	MaxHeld int
+
+	// MaxLive is how many updates are held, our own among them, and Versions how many of them are of one skill's name, by
+	// different authors. Of authors beyond that nothing is taken, so what a peer holds and hears does not grow with the mesh.
+	// If zero, 1024 and 64; MaxLive must not be more.
+	MaxLive, Versions int
 
 	// Quiet keeps to ourselves what updates of others proved to be worth, which is a measurement on the owner's
 	// own events: an author who may ask as often as he likes could guess at them. What does not fit is told still,
@@ -150,6 +156,15 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.MaxHeld == 0 {
 		cfg.MaxHeld = 256 << 20
+	}
+	if cfg.MaxLive == 0 {
+		cfg.MaxLive = maxLive
+	}
+	if cfg.Versions == 0 {
+		cfg.Versions = maxVersions
+	}
+	if cfg.MaxLive < 1 || cfg.MaxLive > maxLive || cfg.Versions < 1 {
+		panic("exchange: Config.MaxLive or Config.Versions is out of bounds")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

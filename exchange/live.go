@@ -58,6 +58,9 @@ func (m *Machine) unwanted(an *protocol.Announce) string {
 	return ""
 }
 
+// Wants reports whether the body of an update with that head would be taken. It does not look at the signature.
+func (m *Machine) Wants(an *protocol.Announce) bool { return m.unwanted(an) == "" }
+
 // hearUpdate takes in an update, whether it was asked for or not.
 func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Update) {
 	asked := m.askedFor(p, u)

@@ -43,6 +43,23 @@ type Device struct {
 	Held   []byte     // what the user would say next, which the device is examined on
 	Share  node.Share // if empty, node.ShareSkills
 	Attack Attack     // how it lies, if it does; the device is not examined then
+
+	Shown   *Examples // what the user shows, in the place of what he says: a few at a time, spread over Options.Talk as utterances are
+	Asked   *Examples // the user's own held-out examples, which the device is examined on; may be nil
+	Central uint8     // if not 0, in the place of Options.Exchange.Central
+	Speed   float64   // seconds of thinking that a byte or an example takes. If zero, thinking takes no time
+	Links   *Links    // in the place of Options.Links for what the device sends; nil for those
+	Away    []Span    // when its user has it switched off: a clean stop, and its disk stays. In order, without overlap
+	Visits  []Visit   // where it is from when on, in order; in place 0 all along if there are none. Only devices of one place meet
+}
+
+// A Span is a time of a world.
+type Span struct{ From, For time.Duration }
+
+// A Visit is where a device is, from a time on.
+type Visit struct {
+	From  time.Duration
+	Place int
 }
 
 func (d Device) skill() string { return cmp.Or(d.Skill, d.Name) }
@@ -54,10 +71,33 @@ type Links struct {
 	Bandwidth          int           // bytes a second that a device can send. If zero, 1 MB/s
 }
 
+func (l Links) withDefaults() Links {
+	if l.MaxDelay == 0 {
+		l.MinDelay, l.MaxDelay = 20*time.Millisecond, 200*time.Millisecond
+	}
+	if l.Bandwidth == 0 {
+		l.Bandwidth = 1 << 20
+	}
+	return l
+}
+
+func (l Links) check() error {
+	switch {
+	case l.MinDelay < 0 || l.MaxDelay < l.MinDelay:
+		return fmt.Errorf("delays from %v to %v: out of order", l.MinDelay, l.MaxDelay)
+	case !(l.Loss >= 0 && l.Loss < 1):
+		return fmt.Errorf("loss %v: must be at least 0 and below 1", l.Loss)
+	case l.Bandwidth < 1:
+		return fmt.Errorf("a bandwidth of %d bytes a second", l.Bandwidth)
+	}
+	return nil
+}
+
 // Faults are what goes wrong in the storm, besides the links.
 type Faults struct {
-	Crashes    int // devices that lose all but their disk, at times drawn from the seed
-	Down       time.Duration
+	Crashes    int           // devices that lose all but their disk, at times drawn from the seed
+	Churn      float64       // share of the devices that do so in each hour of Talk, besides; one may more than once
+	Down       time.Duration // how long each is gone. If zero, two minutes
 	Partitions []Partition
 }
 
@@ -72,12 +112,18 @@ type Options struct {
 	Base     *model.Model // what every device knows on its first day; only read
 	Devices  []Device
 	Learning learning.Config // if Sections is zero, 4: many devices have to fit one machine
-	Exchange exchange.Config // Interval, Fanout, MaxHeld and Central count
+	Exchange exchange.Config // Interval, Fanout, MaxHeld, MaxLive, Versions and Central count
 	Links    Links
 	Faults   Faults
 
 	// Talk is the time in which the users say what they have to say. If zero, 45 minutes.
 	Talk time.Duration
+
+	// Asked is what every device is asked about where users show examples: a test set. If nil, the users' own.
+	Asked *Examples
+
+	// Features is how many a head of a skill has that is shown. If zero, 256.
+	Features int
 
 	// Degree is how many neighbours a device talks to, about. If zero, 6.
 	Degree int
@@ -103,11 +149,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Links.MaxDelay == 0 {
-		o.Links.MinDelay, o.Links.MaxDelay = 20*time.Millisecond, 200*time.Millisecond
-	}
-	if o.Links.Bandwidth == 0 {
-		o.Links.Bandwidth = 1 << 20
+	o.Links = o.Links.withDefaults()
+	if o.Features == 0 {
+		o.Features = 256
 	}
 	if o.Talk == 0 {
 		o.Talk = 45 * time.Minute
@@ -145,14 +189,20 @@ func (o Options) check() error {
 		return errors.New("sim: no base model")
 	case len(o.Devices) == 0:
 		return errors.New("sim: no devices")
-	case o.Links.MinDelay < 0 || o.Links.MaxDelay < o.Links.MinDelay:
-		return fmt.Errorf("sim: delays from %v to %v: out of order", o.Links.MinDelay, o.Links.MaxDelay)
-	case !(o.Links.Loss >= 0 && o.Links.Loss < 1):
-		return fmt.Errorf("sim: loss %v: must be at least 0 and below 1", o.Links.Loss)
-	case o.Links.Bandwidth < 1 || o.Degree < 1 || o.Updates < 1 || o.CheckEvery < 1 || o.Talk < 0:
-		return errors.New("sim: bandwidth, degree, updates and talk must not be negative")
+	case o.Degree < 1 || o.Updates < 1 || o.CheckEvery < 1 || o.Talk < 0 || o.Features < 1:
+		return errors.New("sim: degree, updates, features and talk must not be negative")
 	case o.Faults.Crashes < 0 || o.Faults.Down < 0:
 		return errors.New("sim: faults must not be negative")
+	case !(o.Faults.Churn >= 0 && o.Faults.Churn <= maxChurn):
+		return fmt.Errorf("sim: a churn of %v: must be from 0 to %d", o.Faults.Churn, maxChurn)
+	case o.Exchange.MaxLive < 0 || o.Exchange.MaxLive > maxHeld || o.Exchange.Versions < 0:
+		return fmt.Errorf("sim: %d updates, %d of a skill: must be from 0, and at most %d", o.Exchange.MaxLive, o.Exchange.Versions, maxHeld)
+	}
+	if err := o.Links.check(); err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	if err := o.Asked.check(); err != nil {
+		return fmt.Errorf("sim: asked: %w", err)
 	}
 	for _, p := range o.Faults.Partitions {
 		if p.From < 0 || p.For <= 0 || !(p.Share >= 0 && p.Share < 1) {
@@ -168,6 +218,51 @@ func (o Options) check() error {
 			return fmt.Errorf("sim: two devices are called %q", d.Name)
 		}
 		names[d.Name] = true
+		if err := d.check(); err != nil {
+			return fmt.Errorf("sim: device %s: %w", d.Name, err)
+		}
+		if s := d.Shown; s != nil && o.Asked != nil && s.Inputs != o.Asked.Inputs {
+			return fmt.Errorf("sim: device %s is shown %d inputs, and asked about %d", d.Name, s.Inputs, o.Asked.Inputs)
+		}
+	}
+	return nil
+}
+
+// maxChurn is how often in an hour a device may crash.
+const maxChurn = 60
+
+func (d Device) check() error {
+	switch {
+	case len(d.Stream) > 0 && d.Shown != nil:
+		return errors.New("its user both says and shows; one skill is one or the other")
+	case d.Asked != nil && d.Shown == nil:
+		return errors.New("its user is asked about examples and shows none")
+	case d.Asked != nil && d.Asked.Inputs != d.Shown.Inputs:
+		return fmt.Errorf("it is shown %d inputs, and asked about %d", d.Shown.Inputs, d.Asked.Inputs)
+	case !(d.Speed >= 0 && d.Speed <= 1e6):
+		return fmt.Errorf("a speed of %v seconds a byte", d.Speed)
+	}
+	if err := errors.Join(d.Shown.check(), d.Asked.check()); err != nil {
+		return err
+	}
+	if d.Links != nil {
+		if err := d.Links.withDefaults().check(); err != nil {
+			return err
+		}
+	}
+	var until time.Duration
+	for _, s := range d.Away {
+		if s.From < until || s.For <= 0 {
+			return fmt.Errorf("away from %v for %v: out of order", s.From, s.For)
+		}
+		until = s.From + s.For
+	}
+	var last time.Duration = -1
+	for _, v := range d.Visits {
+		if v.From <= last || v.Place < 0 {
+			return fmt.Errorf("in place %d from %v on: out of order", v.Place, v.From)
+		}
+		last = v.From
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ Every device learnt from one user. What counts is text that nobody has seen, of 
 </html>
 `))
 
-// report writes results.csv, result.json and report.html into dir.
-func report(dir string, s summary) error {
+// writeReport writes results.csv, result.json and report.html into dir.
+func writeReport(dir string, s summary) error {
 	j, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
@@ -51,12 +51,12 @@ func report(dir string, s summary) error {
 		return err
 	}
 	minutes := func(y func(point) float64) (xy plotter.XYs) {
-		for _, p := range s.curve {
+		for _, p := range s.seen.points {
 			xy = append(xy, plotter.XY{X: p.at.Minutes(), Y: y(p)})
 		}
 		return xy
 	}
-	knowledge, err := picture("bits a byte of everyone's held-out text", minutes(func(p point) float64 { return p.result.Everyone.Bits }),
+	knowledge, err := picture("bits a byte of everyone's held-out text", minutes(func(p point) float64 { return p.bits.Mean }),
 		level{"untaught", s.Bits.Untaught, grey}, level{"alone, at the end", s.Bits.Alone, red}, level{"centralised, at the end", s.Bits.Centralised, green})
 	if err != nil {
 		return err
@@ -99,9 +99,8 @@ func (s summary) csv() ([]byte, error) {
 	w := csv.NewWriter(&b)
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 	rows := [][]string{{"who", "virtual_seconds", "bits_per_byte", "accuracy", "own_bits_per_byte", "bytes_sent"}}
-	for _, p := range s.curve {
-		r := p.result
-		rows = append(rows, []string{"sample of the mesh", num(p.at.Seconds()), num(r.Everyone.Bits), num(r.Everyone.Accuracy), num(r.Own.Bits), fmt.Sprint(p.sent)})
+	for _, p := range s.seen.points {
+		rows = append(rows, []string{"sample of the mesh", num(p.at.Seconds()), num(p.bits.Mean), num(p.accuracy.Mean), num(p.own.Mean), fmt.Sprint(p.sent)})
 	}
 	end := func(name string, get func(trio) float64) {
 		rows = append(rows, []string{name, num(s.Virtual), num(get(s.Bits)), num(get(s.Accuracy)), num(get(s.OwnBits)), ""})

@@ -52,17 +52,17 @@ type summary struct {
 	Seed       uint64    `json:"seed"`
 	Transcript string    `json:"transcript_sha256"`
 
-	curve []point
+	// What a report says besides.
+	sentence string // what the scenario shows
+	command  string // that runs it again
+	settings string // of the scenario
+	seen     *chronicle
 }
 
-// A point is what devices knew at one time.
-type point struct {
-	at     time.Duration
-	result sim.Result
-	sent   uint64
-}
-
-const points = 12 // of the curve
+const (
+	points = 20 // of the curve
+	steps  = 6  // between two of them, after each of which it is noted what was sent
+)
 
 func run(c *cobra.Command, o options) error {
 	if o.list {
@@ -113,6 +113,13 @@ func run(c *cobra.Command, o options) error {
 	opt.Transcript = lines
 
 	s := summary{Devices: o.devices, Scenario: o.scenario, Data: note, Seed: o.seed}
+	s.command = o.command()
+	var devices []string
+	for _, d := range opt.Devices {
+		devices = append(devices, d.Name)
+	}
+	s.seen = newChronicle(devices, o.length)
+	opt.Watch = s.seen.watch
 	began := time.Now()
 	failed := simulate(c.Context(), c.ErrOrStderr(), o, opt, &s)
 	s.Wall = time.Since(began).Seconds()
@@ -141,7 +148,7 @@ func run(c *cobra.Command, o options) error {
 		s.Laws = append(s.Laws, lawHeld{l.Name, broken == nil || broken.Law != l.Name})
 	}
 	if o.out != "" && failed == nil {
-		if err := report(o.out, s); err != nil {
+		if err := writeReport(o.out, s); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "report: %s\n", filepath.Join(o.out, "report.html"))
@@ -157,8 +164,12 @@ func run(c *cobra.Command, o options) error {
 
 // again adds to an error how to see it again.
 func again(o options, err error) error {
-	return fmt.Errorf("%w; to see it again: yan-sim --devices %d --scenario %s --seed %d --for %v --transcript FILE",
-		err, o.devices, o.scenario, o.seed, o.length)
+	return fmt.Errorf("%w; to see it again: %s --transcript FILE", err, o.command())
+}
+
+// command is what runs the same world.
+func (o options) command() string {
+	return fmt.Sprintf("yan-sim --devices %d --scenario %s --seed %d --for %v", o.devices, o.scenario, o.seed, o.length)
 }
 
 // simulate runs the world through storm and calm, and has everyone examined.
@@ -181,19 +192,22 @@ func simulate(ctx context.Context, stderr io.Writer, o options, opt sim.Options,
 		}
 	}
 	defer tell()
-	for k := range points {
-		if err := w.Run(o.length*time.Duration(k+1)/points - w.Now()); err != nil {
+	for k := range points * steps {
+		if err := w.Run(o.length*time.Duration(k+1)/(points*steps) - w.Now()); err != nil {
 			return err
 		}
-		r, err := w.Examine(sim.Exam{Devices: 8, Texts: 6, Bytes: 512})
-		if err != nil {
+		s.seen.sample(w)
+		if k%steps != steps-1 {
+			continue
+		}
+		if err := s.seen.examine(w, sim.Exam{Devices: 16, Texts: 4, Bytes: 384}); err != nil {
 			return err
 		}
-		s.curve = append(s.curve, point{w.Now(), r, w.Sent()})
 	}
 	if err := w.Calm(); err != nil {
 		return err
 	}
+	s.seen.sample(w)
 	bar.Done()
 
 	for _, step := range []struct {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/yanmesh/yan/cmd/internal/dataset"
+	"github.com/yanmesh/yan/cmd/internal/senses"
 	"github.com/yanmesh/yan/cmd/internal/ui"
-	"github.com/yanmesh/yan/model/sense"
 )
 
 // samples are examples as features: what a head is shown.
@@ -45,45 +43,12 @@ func (s *samples) where(keep func(dataset.Example) bool) *samples {
 
 // encode makes features of every example of a set.
 func encode(set *dataset.Set) (*samples, error) {
-	var width int
-	var features func(dst []float32, e dataset.Example)
-	switch set.Kind {
-	case dataset.Images:
-		if set.Shape[0] < 8 || set.Shape[1] < 8 {
-			return nil, fmt.Errorf("%s: pictures of %v pixels are too small: 8 by 8 are needed", set.Arg, set.Shape)
-		}
-		p := sense.NewPicture(set.Shape[0], set.Shape[1])
-		width = p.Patches() * p.Width()
-		features = func(dst []float32, e dataset.Example) { p.Encode(dst, e.Pixels) }
-	case dataset.Sound:
-		s, u := sense.NewSound(set.Rate), sense.NewUtterance()
-		width = u.Width()
-		features = func(dst []float32, e dataset.Example) {
-			s.Reset()
-			u.Reset()
-			s.Hear(e.Samples, u.Add)
-			u.Encode(dst)
-		}
-	case dataset.Sensors:
-		if set.Shape[1] != sense.MotionChannels || set.Shape[0] < 25 {
-			return nil, fmt.Errorf("%s: windows of %v numbers: a second of accelerometer and gyroscope belongs here, 6 numbers a sample", set.Arg, set.Shape)
-		}
-		m := sense.NewMotion(set.Shape[0])
-		width = m.Width()
-		window := make([]float64, set.Shape[0]*set.Shape[1])
-		features = func(dst []float32, e dataset.Example) {
-			for i, v := range e.Samples {
-				window[i] = float64(v) / 1000 // rad/s
-				if i%sense.MotionChannels < 3 {
-					window[i] *= 2 // m/s²
-				}
-			}
-			m.Encode(dst, window)
-		}
+	width, x, err := senses.Encode(set)
+	if err != nil {
+		return nil, err
 	}
-	s := &samples{width: width, x: make([]float32, len(set.Items)*width), of: set.Items}
-	for i, e := range set.Items {
-		features(s.row(i), e)
+	s := &samples{width: width, x: x, of: set.Items}
+	for _, e := range set.Items {
 		s.labels = append(s.labels, set.Classes[e.Label])
 	}
 	return s, nil

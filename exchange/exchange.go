@@ -135,6 +135,7 @@ type Machine struct {
 	overdue time.Time                    // no want is overdue before; zero if there was none
 	counts  Counts
 	al      alignment
+	in      interest
 }
 
 // New returns a Machine that knows no peer and holds nothing.
@@ -176,6 +177,12 @@ func New(cfg Config) *Machine {
 		skills:  make(map[skillKey]*entry),
 		wants:   make(map[protocol.UpdateID]*want),
 		authors: make(map[protocol.PeerID]*author),
+		in: interest{
+			authors:  make(map[protocol.PeerID]int),
+			lines:    make(map[line]int),
+			versions: make(map[protocol.Tag]int),
+			awaited:  make(map[protocol.Tag]int),
+		},
 		al: alignment{
 			records: make(map[protocol.Digest]*record),
 			ranks:   make(map[mesh.Term][]protocol.PeerID),
@@ -270,6 +277,7 @@ func (m *Machine) Judge(now time.Time, id protocol.UpdateID, v protocol.Verdict,
 	gain = clampGain(gain)
 	if e := m.live[id]; e != nil {
 		e.verdict, e.gain = v, gain
+		m.in.changes++
 	}
 	m.log.Info("judge", "update", id, "peer", id.Author, "verdict", v, "gain", gain)
 	m.enter(&a, m.author(id.Author), id, v, gain)
@@ -291,6 +299,7 @@ func (m *Machine) Regret(now time.Time, author protocol.PeerID, skill string, ga
 		id = e.u.ID
 		au.standing.Gain -= e.gain
 		e.verdict, e.gain = protocol.Harmful, gain
+		m.in.changes++
 	} // else an earlier version failed, of which the sequence is not known any more
 	au.standing.Folded = max(au.standing.Folded-1, 0)
 	m.log.Info("regret", "update", id, "peer", author, "skill", skill, "gain", gain)

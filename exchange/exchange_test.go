@@ -339,7 +339,7 @@ func TestLettingGo(t *testing.T) {
 
 // However many peers, authors, skills and names there are, what is kept has an end.
 func TestBounds(t *testing.T) {
-	m, say := quiet(nil)
+	m, say := quiet(func(c *Config) { c.Versions = maxLive })
 	now := genesis
 	for i := range maxPeers + 100 {
 		p, _ := stranger(1_000_000 + i)
@@ -349,33 +349,6 @@ func TestBounds(t *testing.T) {
 		t.Fatalf("%d peers", n)
 	}
 	gossip, liar := m.Peers()[0].ID, m.Peers()[1].ID
-	drops := 0
-	for i := range maxAuthors + 300 {
-		now = now.Add(time.Second)
-		a := say(now, gossip, strangeUpdate(i, 1, "skill", 30))
-		if len(a.Fold) != 1 {
-			t.Fatalf("update of author %d is not folded", i)
-		}
-		drops += len(a.Drop)
-		if i%7 == 0 {
-			m.Judge(now, a.Fold[0].ID, protocol.Folded, 5)
-		}
-	}
-	if len(m.live) != maxLive || drops != maxAuthors+300-maxLive {
-		t.Errorf("%d live updates, %d dropped", len(m.live), drops)
-	}
-	if len(m.authors) != maxAuthors {
-		t.Errorf("%d authors", len(m.authors))
-	}
-	if len(m.Ledger()) != (maxAuthors+300+6)/7 {
-		t.Errorf("%d of those who were of use are remembered, want all %d", len(m.Ledger()), (maxAuthors+300+6)/7)
-	}
-	if len(m.trials) != maxAuthors+300-(maxAuthors+300+6)/7 {
-		t.Errorf("%d trials", len(m.trials))
-	}
-	if h := m.haveIDs(); len(h) > protocol.MaxHave {
-		t.Errorf("a Have of %d", len(h))
-	}
 
 	// Names of updates that do not exist cost no more than what one peer may be asked for.
 	for round := range 40 {
@@ -392,13 +365,54 @@ func TestBounds(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	m.Tick(now)
-	if len(m.wants) != 0 {
+	if len(m.wants)+m.in.waiting+len(m.in.awaited) != 0 {
 		t.Errorf("%d wants after their time", len(m.wants))
+	}
+
+	drops := 0
+	for i := range maxAuthors + 300 {
+		now = now.Add(m.cfg.Interval)
+		a := say(now, gossip, strangeUpdate(i, 1, "skill", 30))
+		if len(a.Fold) != 1 {
+			t.Fatalf("update of author %d is not folded", i)
+		}
+		drops += len(a.Drop)
+		switch {
+		case i%7 == 0:
+			m.Judge(now, a.Fold[0].ID, protocol.Folded, 5)
+		case i%16 != 1: // and makes room
+			m.Judge(now, a.Fold[0].ID, protocol.Refused, 0)
+		}
+	}
+	if len(m.live) != maxLive || drops != maxAuthors+300-maxLive {
+		t.Errorf("%d live updates, %d dropped", len(m.live), drops)
+	}
+	if len(m.authors) != maxAuthors {
+		t.Errorf("%d authors", len(m.authors))
+	}
+	useful := 0
+	for _, s := range m.Ledger() {
+		useful += s.Folded
+	}
+	if useful != (maxAuthors+300+6)/7 {
+		t.Errorf("%d of those who were of use are remembered, want all %d", useful, (maxAuthors+300+6)/7)
+	}
+	untried := 0
+	for i := range maxAuthors + 300 {
+		if i%7 != 0 && i%16 == 1 {
+			untried++
+		}
+	}
+	if len(m.trials) != untried {
+		t.Errorf("%d trials, want %d", len(m.trials), untried)
+	}
+	if h := m.haveIDs(); len(h) > protocol.MaxHave {
+		t.Errorf("a Have of %d", len(h))
 	}
 
 	// One author has so many skills and no more, and so do we.
 	for seq := uint64(2); seq < 200; seq++ {
-		now = now.Add(time.Second)
+		now = now.Add(m.cfg.Interval)
 		say(now, gossip, strangeUpdate(maxAuthors+299, seq, fmt.Sprint("skill ", seq), 30))
 		m.Offer(now, makeUpdate("a", m.NextSeq(), fmt.Sprint("skill ", seq), 30, 0))
 	}

@@ -17,6 +17,7 @@ type skillKey struct {
 // An entry is a live update that is held.
 type entry struct {
 	u       *protocol.Update
+	tag     protocol.Tag     // of its skill
 	age     uint64           // Machine.events when it came
 	verdict protocol.Verdict // what we found it to be; 0 until judged
 	gain    int64            // what it gained us, once judged
@@ -58,9 +59,6 @@ func (m *Machine) unwanted(an *protocol.Announce) string {
 	return ""
 }
 
-// Wants reports whether the body of an update with that head would be taken. It does not look at the signature.
-func (m *Machine) Wants(an *protocol.Announce) bool { return m.unwanted(an) == "" }
-
 // hearUpdate takes in an update, whether it was asked for or not.
 func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Update) {
 	asked := m.askedFor(p, u)
@@ -87,9 +85,19 @@ func (m *Machine) hearUpdate(now time.Time, a *Actions, p *peer, u *protocol.Upd
 		m.recover(a, u)
 		return
 	}
-	au := m.author(u.ID.Author)
-	if !m.accept(a, au, u) {
+	l := line{u.ID.Author, protocol.TagOf(u.Skill)}
+	ok, goes := m.admits(l)
+	if !ok {
+		m.log.Debug("no room for an update", "update", u.ID, "skill", u.Skill, "peer", p.id)
 		return
+	}
+	if !m.accept(a, m.author(u.ID.Author), u) {
+		return
+	}
+	if goes != nil {
+		m.in.replaced = now
+		m.letGo(a, goes)
+		m.log.Info("let go for another", "update", goes.u.ID, "skill", goes.u.Skill, "for", u.ID)
 	}
 	a.Fold = append(a.Fold, u)
 	m.trials = append(m.trials, u.ID)
@@ -129,22 +137,22 @@ func (m *Machine) hold(a *Actions, u *protocol.Update) {
 		m.letGo(a, old)
 	}
 	m.events++
-	m.put(&entry{u: u, age: m.events})
+	m.put(&entry{u: u, tag: protocol.TagOf(u.Skill), age: m.events})
 	m.trim(a)
 }
 
 // trim lets go of the least valuable updates of others until what is left is within bounds.
 func (m *Machine) trim(a *Actions) {
-	for len(m.live) > maxLive || m.bytes > m.cfg.MaxHeld {
-		var least *entry
-		for _, e := range m.live {
-			if e.u.ID.Author != m.cfg.Self && (least == nil || e.compareValue(least) < 0) {
-				least = e
-			}
+	for {
+		full := len(m.live) > m.cfg.MaxLive || m.bytes > m.cfg.MaxHeld
+		if !full && m.in.crowded == 0 {
+			break
 		}
+		least := m.least(func(e *entry) bool { return full || m.in.versions[e.tag] > m.cfg.Versions })
 		if least == nil {
 			break
 		}
+		m.in.chose = true
 		m.letGo(a, least)
 		m.log.Info("let go for want of room", "update", least.u.ID, "skill", least.u.Skill, "gain", least.gain)
 	}
@@ -155,6 +163,7 @@ func (m *Machine) put(e *entry) {
 	m.live[e.u.ID] = e
 	m.skills[skillKey{e.u.ID.Author, e.u.Skill}] = e
 	m.bytes += len(e.u.Body)
+	m.count(e, 1)
 	m.have, m.sum = nil, protocol.Digest{}
 }
 
@@ -163,6 +172,7 @@ func (m *Machine) letGo(a *Actions, e *entry) {
 	delete(m.live, e.u.ID)
 	delete(m.skills, skillKey{e.u.ID.Author, e.u.Skill})
 	m.bytes -= len(e.u.Body)
+	m.count(e, -1)
 	m.have, m.sum = nil, protocol.Digest{}
 	a.Drop = append(a.Drop, e.u.ID)
 }

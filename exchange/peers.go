@@ -29,6 +29,11 @@ type peer struct {
 	asked int       // updates that we wait for from it
 	gave  time.Time // when one of them came last
 	more  bool      // its last Have named more than we could ask for at once
+
+	agreed struct { // what it held when nothing of that was of interest any more, and Machine.in.changes then
+		sum     protocol.Digest
+		changes uint64
+	}
 }
 
 // spend begins a new interval of counting if the last is over.
@@ -88,7 +93,7 @@ func (m *Machine) greet(now time.Time, a *Actions, p *peer) {
 func (m *Machine) tell(a *Actions, p *peer) {
 	h, rs := m.haveIDs(), m.told()
 	if len(h)+len(rs) > 0 {
-		m.say(a, p.id, &protocol.Have{IDs: h, Records: rs})
+		m.say(a, p.id, &protocol.Have{IDs: h, Tags: m.tags(), Records: rs})
 	}
 }
 

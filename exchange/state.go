@@ -28,6 +28,7 @@ type state struct {
 	Turns   []turnState
 	Records [][]byte // frames of those that skills are aligned by, and of the newest
 	Aligned []Aligned
+	Chose   bool `json:",omitempty"`
 }
 
 type turnState struct {
@@ -60,7 +61,7 @@ type worthState struct {
 // MarshalBinary returns what of m has to survive a restart, for Restore. It does not hold the
 // bodies of updates: whoever stores it stores those too, by digest.
 func (m *Machine) MarshalBinary() ([]byte, error) {
-	s := state{Version: stateVersion, Self: m.cfg.Self, Seq: m.seq, Events: m.events, Trials: m.trials}
+	s := state{Version: stateVersion, Self: m.cfg.Self, Seq: m.seq, Events: m.events, Trials: m.trials, Chose: m.in.chose}
 	for _, au := range m.authors {
 		s.Authors = append(s.Authors, authorState{au.id, au.standing, au.touched, au.floor, au.marks, au.dead})
 	}
@@ -151,7 +152,7 @@ func (m *Machine) Restore(b []byte, bodies func(protocol.Digest) ([]byte, bool))
 			m.log.Warn("update not held any more", "update", an.ID, "skill", an.Skill, "reason", err)
 			continue
 		}
-		live = append(live, &entry{u: u, age: l.Age, verdict: l.Verdict, gain: l.Gain})
+		live = append(live, &entry{u: u, tag: protocol.TagOf(u.Skill), age: l.Age, verdict: l.Verdict, gain: l.Gain})
 	}
 
 	records, err := restoreRecords(s.Records)
@@ -159,7 +160,7 @@ func (m *Machine) Restore(b []byte, bodies func(protocol.Digest) ([]byte, bool))
 		return err
 	}
 
-	m.seq, m.events, m.trials = s.Seq, s.Events, s.Trials
+	m.seq, m.events, m.trials, m.in.chose = s.Seq, s.Events, s.Trials, s.Chose
 	for _, a := range s.Authors {
 		m.authors[a.ID] = &author{a.ID, a.Standing, a.Touched, a.Floor, a.Marks, a.Dead}
 	}

@@ -39,8 +39,9 @@ type Turn struct {
 	Merges  []Merge // by name of the skill
 }
 
-// watch begins to count our age, with the first event that has a time.
+// watch notes the time, and begins to count our age with the first event that has one.
 func (m *Machine) watch(now time.Time) {
+	m.in.now = now
 	if m.al.born.IsZero() {
 		m.al.born = now
 	}

@@ -14,6 +14,9 @@ type want struct {
 	asked  protocol.PeerID   // whom
 	at     time.Time         // when
 	claims []protocol.PeerID // who else has it, in the order heard
+
+	tag      protocol.Tag // of its skill; zero if it is not known
+	newcomer bool         // nothing was held that it could stand in for
 }
 
 // askedFor reports whether msg is an update or a record that we wait for from p.
@@ -32,7 +35,8 @@ func (m *Machine) askedFor(p *peer, msg protocol.Message) bool {
 func (m *Machine) hearHave(now time.Time, a *Actions, p *peer, h *protocol.Have) {
 	m.askRecords(now, a, p, h.Records)
 	if h.Sum != (protocol.Digest{}) {
-		if h.Sum != m.haveSum() { // each tells the other
+		agreed := h.Sum == p.agreed.sum && m.in.changes == p.agreed.changes
+		if h.Sum != m.haveSum() && !agreed { // each tells the other
 			m.tell(a, p)
 			m.say(a, p.id, &protocol.Want{})
 		}
@@ -40,10 +44,20 @@ func (m *Machine) hearHave(now time.Time, a *Actions, p *peer, h *protocol.Have)
 	}
 	p.more = false
 	var ids []protocol.UpdateID
-	for _, id := range h.IDs {
-		if m.ask(now, p, id) {
+	lacking := false
+	for i, id := range h.IDs {
+		var tag protocol.Tag
+		if len(h.Tags) > 0 {
+			tag = h.Tags[i]
+		}
+		l := m.lacks(id, tag)
+		lacking = lacking || l != never
+		if l == atOnce && m.ask(now, p, id, tag) {
 			ids = append(ids, id)
 		}
+	}
+	if !lacking {
+		p.agreed.sum, p.agreed.changes = protocol.SumIDs(h.IDs), m.in.changes
 	}
 	if len(ids) > 0 {
 		m.say(a, p.id, &protocol.Want{IDs: ids})
@@ -52,23 +66,20 @@ func (m *Machine) hearHave(now time.Time, a *Actions, p *peer, h *protocol.Have)
 
 // hearAnnounce asks p for the update that it announces: whoever passes an announcement on has it.
 func (m *Machine) hearAnnounce(now time.Time, a *Actions, p *peer, an *protocol.Announce) {
-	if m.unwanted(an) != "" {
+	if !m.Wants(an) {
 		return
 	}
 	if err := an.Verify(); err != nil {
 		m.forged(p, an, err)
 		return
 	}
-	if m.ask(now, p, an.ID) {
+	if m.ask(now, p, an.ID, protocol.TagOf(an.Skill)) {
 		m.say(a, p.id, &protocol.Want{IDs: []protocol.UpdateID{an.ID}})
 	}
 }
 
-// ask notes that p has an update, and reports whether p is to be asked for it now.
-func (m *Machine) ask(now time.Time, p *peer, id protocol.UpdateID) bool {
-	if m.known(id) {
-		return false
-	}
+// ask notes that p has an update that we lack, and reports whether p is to be asked for it now.
+func (m *Machine) ask(now time.Time, p *peer, id protocol.UpdateID, tag protocol.Tag) bool {
 	if w := m.wants[id]; w != nil {
 		if w.asked != p.id && len(w.claims) < maxClaims && !slices.Contains(w.claims, p.id) {
 			w.claims = append(w.claims, p.id)
@@ -82,8 +93,9 @@ func (m *Machine) ask(now time.Time, p *peer, id protocol.UpdateID) bool {
 	if _, err := id.Author.Key(); err != nil {
 		return false // nobody can have signed it
 	}
-	w := &want{id: id}
+	w := &want{id: id, tag: tag}
 	m.wants[id] = w
+	m.await(w)
 	m.assign(now, w, p)
 	return true
 }
@@ -126,7 +138,7 @@ func (m *Machine) known(id protocol.UpdateID) bool {
 // settle ends the want of an update that has come or has become pointless.
 func (m *Machine) settle(id protocol.UpdateID) {
 	if w := m.wants[id]; w != nil {
-		delete(m.wants, id)
+		m.unwant(w)
 		if p := m.peer(w.asked); p != nil {
 			p.asked--
 		}
@@ -198,7 +210,7 @@ func (m *Machine) reassign(now time.Time, a *Actions, ws []*want) {
 			}
 		}
 		if w.asked == "" {
-			delete(m.wants, w.id)
+			m.unwant(w)
 		}
 	}
 	slices.SortStableFunc(qs, func(q, r question) int { return cmp.Compare(q.to, r.to) })

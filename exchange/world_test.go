@@ -81,6 +81,8 @@ type node struct {
 	digest map[protocol.UpdateID]protocol.Digest
 
 	act   func(*protocol.Record, *protocol.Alignment) bool // changes what it publishes as central, or reports false to keep it back
+	judge func(*protocol.Update) (protocol.Verdict, int64) // says what an update is worth; nil leaves it on trial
+	heard map[protocol.Kind]int
 	tried []string                                         // skills that were folded merged, with how many inputs
 }
 
@@ -117,7 +119,7 @@ func (w *world) printf(format string, args ...any) {
 
 // add makes a new machine.
 func (w *world) add(name string, change func(*Config)) *node {
-	n := &node{name: name, folds: map[protocol.UpdateID]int{}, bodies: map[protocol.Digest][]byte{},
+	n := &node{name: name, folds: map[protocol.UpdateID]int{}, heard: map[protocol.Kind]int{}, bodies: map[protocol.Digest][]byte{},
 		digest: map[protocol.UpdateID]protocol.Digest{}}
 	n.cfg = Config{Self: id(name), Model: model, Agent: "test/1", Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
@@ -187,6 +189,12 @@ func (w *world) do(n *node, a Actions) {
 		}
 		n.folds[u.ID]++
 		n.keep(u)
+	}
+	for _, u := range a.Fold {
+		if n.judge != nil {
+			v, gain := n.judge(u)
+			w.do(n, n.m.Judge(w.now, u.ID, v, gain))
+		}
 	}
 	for _, id := range a.Drop {
 		if !w.mute {
@@ -324,6 +332,7 @@ func (w *world) step(end time.Time) bool {
 		d := w.queue[first]
 		w.queue = slices.Delete(w.queue, first, first+1)
 		w.pass(d.at)
+		d.to.heard[d.ev.Msg.Kind()]++
 		w.do(d.to, d.to.m.Handle(w.now, d.ev))
 	case sleeper != nil && !sleeper.wake.After(end):
 		w.pass(sleeper.wake)

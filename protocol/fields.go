@@ -87,15 +87,29 @@ func (w *writer) have(m *Have) {
 	if len(m.Records) > 0 {
 		fields++
 	}
+	if len(m.Tags) > 0 {
+		fields++
+	}
 	w.begin(fields)
 	if m.Sum != (Digest{}) {
 		w.blob('d', m.Sum[:])
 	} else {
 		w.ids('i', m.IDs)
 	}
+	if len(m.Tags) > 0 {
+		w.tags('k', m.Tags)
+	}
 	if len(m.Records) > 0 {
 		w.digests('r', m.Records)
 	}
+}
+
+func (w *writer) tags(k byte, ts []Tag) {
+	b := make([]byte, 0, len(ts)*len(Tag{}))
+	for _, t := range ts {
+		b = append(b, t[:]...)
+	}
+	w.blob(k, b)
 }
 
 func (w *writer) want(m *Want) {
@@ -220,6 +234,20 @@ func (r *reader) blob(most int) []byte {
 		r.fail(ErrTooLong)
 	}
 	return b
+}
+
+func (r *reader) tags(most int) (ts []Tag) {
+	b := r.blob(most * len(Tag{}))
+	if len(b)%len(Tag{}) != 0 {
+		r.fail(ErrMalformed)
+	}
+	if r.err != nil || len(b) == 0 {
+		return nil
+	}
+	for t := range slices.Chunk(b, len(Tag{})) {
+		ts = append(ts, Tag(t))
+	}
+	return slices.Clip(ts)
 }
 
 func (r *reader) digest(d *Digest) {

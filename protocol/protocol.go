@@ -119,10 +119,20 @@ type Hello struct {
 // A Have tells which live updates a peer holds: sorted, unique, at most MaxHave. Between peers that may well
 // hold the same, their digest says so without naming them.
 type Have struct {
-	IDs []UpdateID
-	Sum Digest // SumIDs of what is held, if that is all that is said; else zero
+	IDs  []UpdateID
+	Tags []Tag  // of the skills of IDs, in their order, so that who has no room for more of one need not ask; or none
+	Sum  Digest // SumIDs of what is held, if that is all that is said; else zero
 
 	Records []Digest // the newest records known: sorted, unique, at most MaxRecords
+}
+
+// A Tag stands for a skill's name where there are many: the first four bytes of its digest. Two names may have one tag.
+type Tag [4]byte
+
+// TagOf returns the tag of a skill's name.
+func TagOf(skill string) Tag {
+	d := Sum([]byte(skill))
+	return Tag(d[:4])
 }
 
 // SumIDs returns the digest of a sorted set of names.

@@ -53,14 +53,17 @@ func samples() map[string]Message {
 		"update-1":   u,
 		"hello-2":    &Hello{Version: 2, Model: Sum([]byte("model")), Agent: "yan/1.1", Central: 200},
 		"have-3":     &Have{Sum: SumIDs([]UpdateID{{peerID(1), 7}}), Records: []Digest{makeRecord().Name()}},
-		"want-2":     &Want{IDs: nil, Records: []Digest{makeRecord().Name()}},
-		"align-1":    &makeRecord().Align,
-		"record-1":   makeRecord(),
-		"convict-1":  &Convict{Author: peerID(1), Record: makeRecord().Name(), Skill: "music"},
-		"offer-1":    &Offer{Skill: "music", Values: 282_240},
-		"call-1":     &Call{Skill: "music", Values: 282_240, Term: 30_000_000, Members: []PeerID{peerID(0), peerID(255), peerID(1)}},
-		"part-1":     &Part{Body: []byte("what a member says")},
-		"answer-1":   &Answer{ID: UpdateID{peerID(1), 7}, Verdict: Harmful, Gain: math.MinInt64},
+		"have-4": &Have{
+			IDs: []UpdateID{{peerID(1), 7}, {peerID(1), 9}}, Tags: []Tag{TagOf("cooking"), TagOf("chess")},
+		},
+		"want-2":    &Want{IDs: nil, Records: []Digest{makeRecord().Name()}},
+		"align-1":   &makeRecord().Align,
+		"record-1":  makeRecord(),
+		"convict-1": &Convict{Author: peerID(1), Record: makeRecord().Name(), Skill: "music"},
+		"offer-1":   &Offer{Skill: "music", Values: 282_240},
+		"call-1":    &Call{Skill: "music", Values: 282_240, Term: 30_000_000, Members: []PeerID{peerID(0), peerID(255), peerID(1)}},
+		"part-1":    &Part{Body: []byte("what a member says")},
+		"answer-1":  &Answer{ID: UpdateID{peerID(1), 7}, Verdict: Harmful, Gain: math.MinInt64},
 	}
 }
 

@@ -184,6 +184,8 @@ func parse(kind Kind, body []byte) (m Message, err error) {
 			switch key {
 			case 'i':
 				h.IDs = r.ids(MaxHave)
+			case 'k':
+				h.Tags = r.tags(MaxHave)
 			case 'd':
 				r.digest(&h.Sum)
 			case 'r':
@@ -284,7 +286,7 @@ func check(m Message) error {
 		if len(m.IDs) > MaxHave {
 			return ErrTooLong
 		}
-		if len(m.IDs) > 0 && m.Sum != (Digest{}) {
+		if len(m.IDs) > 0 && m.Sum != (Digest{}) || len(m.Tags) > 0 && len(m.Tags) != len(m.IDs) {
 			return ErrMalformed
 		}
 		for i, id := range m.IDs {

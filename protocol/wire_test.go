@@ -123,6 +123,9 @@ func TestRoundTrip(t *testing.T) {
 	for n := range uint64(MaxHave) {
 		full.IDs = append(full.IDs, UpdateID{PeerID(strings.Repeat("p", maxPeerID)), math.MaxUint64 - MaxHave + n})
 	}
+	for range MaxHave {
+		full.Tags = append(full.Tags, TagOf("skill"))
+	}
 	msgs["the longest have"] = full
 	msgs["the longest want"] = &Want{IDs: full.IDs[:MaxWant]}
 	for name, m := range msgs {
@@ -356,6 +359,8 @@ func TestLimits(t *testing.T) {
 		"an unsorted have":            {&Have{IDs: []UpdateID{{"p", 2}, {"p", 1}}}, ErrMalformed},
 		"authors unsorted":            {&Have{IDs: []UpdateID{{"q", 1}, {"p", 1}}}, ErrMalformed},
 		"the same twice":              {&Have{IDs: []UpdateID{{"p", 1}, {"p", 1}}}, ErrMalformed},
+		"tags of too few":             {&Have{IDs: ids(2), Tags: make([]Tag, 1)}, ErrMalformed},
+		"tags of nothing":             {&Have{Tags: make([]Tag, 1)}, ErrMalformed},
 		"nobody's":                    {&Have{IDs: []UpdateID{{"", 1}}}, ErrMalformed},
 		"before the first":            {&Have{IDs: []UpdateID{{"p", 0}}}, ErrMalformed},
 		"a long author":               {&Have{IDs: []UpdateID{{PeerID(long), 1}}}, ErrTooLong},

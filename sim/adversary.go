@@ -102,6 +102,8 @@ func (d *device) forge(body []byte) ([]byte, error) {
 				w2[i] = float32(loud * r.NormFloat64())
 			}
 		})
+	case Garble:
+		return garbled(r, body), nil
 	case Stale:
 		if d.first == nil {
 			d.first = body

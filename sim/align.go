@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/yanmesh/yan/exchange"
@@ -88,9 +87,9 @@ func alignedAlike(w *World) error {
 				i := slices.IndexFunc(theirs, func(t exchange.Aligned) bool { return t.Skill == al.Skill })
 				switch {
 				case i < 0:
-					return fmt.Errorf("device %s has skill %s aligned by %v, and its neighbour %s not at all", d.opt.Name, al.Skill, al.Record, o.opt.Name)
+					return d.breach("has skill %s aligned by %v, and its neighbour %s not at all", al.Skill, al.Record, o.opt.Name)
 				case theirs[i].Result != al.Result && !slices.ContainsFunc(theirs[i].Inputs, func(in protocol.Input) bool { return d.shuns(in.ID.Author) }):
-					return fmt.Errorf("device %s and its neighbour %s have skill %s aligned to %v and %v", d.opt.Name, o.opt.Name, al.Skill, al.Result, theirs[i].Result)
+					return d.breach("and its neighbour %s have skill %s aligned to %v and %v", o.opt.Name, al.Skill, al.Result, theirs[i].Result)
 				}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -36,13 +37,13 @@ type device struct {
 	seen    map[protocol.UpdateID]bool   // passed on by gossip, or being fetched
 	last    map[lineage]*protocol.Update // that came, of each skill of each author
 	rumours map[protocol.Digest]bool     // passed on by gossip
-	folds   map[protocol.UpdateID]int    // how often each was handed to its mind
 	merges  int                          // how often versions were merged, as a central said, and tried
 	sent    uint64                       // bytes
-	leaked  protocol.UpdateID            // an update that its owner did not let go
 	lies    map[uint64]*protocol.Update  // of a hostile device: what was said in the place of each of its updates
 	first   []byte                       // and the first body that it said
 	shunned map[protocol.PeerID]bool     // who watches was told that it is
+	fakes   *rand.Rand                   // of a forger: what it forges
+	saw     witness
 }
 
 // longest is how many bytes a user says at once, at most.
@@ -120,6 +121,9 @@ func (d *device) start(how string) error {
 		}
 	}
 	d.node, d.wake, d.busy = n, time.Time{}, time.Time{}
+	if err := d.recall(); err != nil {
+		return err
+	}
 	d.life++
 	clear(d.seen)
 	clear(d.rumours)
@@ -151,6 +155,7 @@ func (d *device) crash() error {
 	if d.node == nil || d.w.calm {
 		return nil
 	}
+	d.remember()
 	d.node = nil
 	clear(d.sees)
 	d.back = d.w.now.Add(d.w.opt.Faults.Down)
@@ -217,6 +222,9 @@ func (d *device) hear(ev mesh.Event) error {
 
 // perform does what the node wants done, in the order that [node.Actions] promises.
 func (d *device) perform(a node.Actions) error {
+	if f := d.w.sabotage.perform; f != nil {
+		f(d, &a)
+	}
 	if d.disk != nil {
 		if err := d.disk.keep(d.node, a); err != nil {
 			return fmt.Errorf("device %s: %w", d.opt.Name, err)
@@ -234,7 +242,7 @@ func (d *device) perform(a node.Actions) error {
 			d.w.say(d.opt.Name, "%v", f)
 			continue
 		}
-		d.folds[f.ID]++
+		d.saw.fold(f.ID)
 		d.w.folded(d, f)
 		d.w.say(d.opt.Name, "%v", f)
 	}
@@ -246,11 +254,17 @@ func (d *device) perform(a node.Actions) error {
 			return fmt.Errorf("device %s: %w", d.opt.Name, err)
 		}
 	}
-	if a.Wake.IsZero() || a.Wake.Equal(d.wake) {
-		return nil
+	d.sleep(a.Wake)
+	return d.obey(&a)
+}
+
+// sleep plans the Tick that a node wants.
+func (d *device) sleep(until time.Time) {
+	if until.IsZero() || until.Equal(d.wake) {
+		return
 	}
-	d.wake = a.Wake
-	life, at := d.life, a.Wake
+	d.wake = until
+	life, at := d.life, until
 	d.w.after(at.Sub(d.w.now), func() error {
 		if d.node == nil || d.life != life || !d.wake.Equal(at) {
 			return nil // another Tick was planned since
@@ -258,5 +272,4 @@ func (d *device) perform(a node.Actions) error {
 		d.wake = time.Time{}
 		return d.perform(d.node.Tick(d.w.now))
 	})
-	return nil
 }

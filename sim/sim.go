@@ -135,8 +135,12 @@ type Options struct {
 	// Laws have to hold. If nil, Laws().
 	Laws []Law
 
-	// CheckEvery is how many things happen between two checks of the laws. If zero, 5000.
+	// CheckEvery is how many things happen between two checks of the laws that look at everyone. If zero, 5000, or 200 for each
+	// device if that is more.
 	CheckEvery int
+
+	// Until is how many things may happen: then the world ends with ErrUntil. If zero, it goes on. A [Broken] says how many it took.
+	Until uint64
 
 	// Transcript gets a line for each thing that happens. If nil, nothing is written.
 	Transcript io.Writer
@@ -166,7 +170,7 @@ func (o Options) withDefaults() Options {
 		o.Laws = Laws()
 	}
 	if o.CheckEvery == 0 {
-		o.CheckEvery = 5000
+		o.CheckEvery = max(5000, 200*len(o.Devices))
 	}
 	if o.Faults.Down == 0 {
 		o.Faults.Down = 2 * time.Minute
@@ -210,6 +214,11 @@ func (o Options) check() error {
 		}
 	}
 	names := map[string]bool{}
+	for _, l := range o.Laws {
+		if l.Name == "" {
+			return errors.New("sim: a law without a name")
+		}
+	}
 	for _, d := range o.Devices {
 		if err := errors.Join(learning.CheckName(d.Name), learning.CheckName(d.skill())); err != nil {
 			return fmt.Errorf("sim: device: %w", err)
@@ -276,6 +285,8 @@ const (
 	chanceWire
 	chanceExam
 	chanceSeeds
+	chanceForge
+	chanceStorm
 )
 
 // Genesis is the time at which every world begins.
@@ -294,8 +305,9 @@ type World struct {
 	events  uint64 // things that happened
 	wire    *rand.Rand
 	cuts    []*cut
-	calm    bool // the storm is over
-	settled bool // and the conversation has become quiet
+	calm    bool          // the storm is over
+	storm   time.Duration // how long it was, then
+	settled bool          // and the conversation has become quiet
 	moved   uint64
 	traffic [16]Traffic
 	gates   learning.GateCache
@@ -312,6 +324,8 @@ type sabotage struct {
 	speak   func(i int) bool // reports whether what the user says is swallowed
 	deliver func(to int, m protocol.Message) bool
 	send    func(from int, m protocol.Message) protocol.Message // what it says instead; nil for nothing
+	perform func(d *device, a *node.Actions)                    // changes a node, or what it wants done, before that is done
+	trust   func(d *device, m protocol.Message)                 // sees something forged before a device does, and may sign it
 }
 
 // Traffic counts messages of one kind. Lost are those of them that did not arrive.
@@ -357,7 +371,7 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 	w.wire = w.chance(chanceWire)
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
-		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, folds: map[protocol.UpdateID]int{}, last: map[lineage]*protocol.Update{}, rumours: map[protocol.Digest]bool{}}
+		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, last: map[lineage]*protocol.Update{}, rumours: map[protocol.Digest]bool{}}
 		if d.opt.Share == "" {
 			d.opt.Share = node.ShareSkills
 		}
@@ -502,7 +516,7 @@ func (w *World) run(d time.Duration) error {
 		w.now = h.at
 		w.events++
 		if err := h.do(); err != nil {
-			return fmt.Errorf("sim: seed %d, at %v: %w", w.seed, w.Now(), err)
+			return w.failed(err)
 		}
 		if w.events%uint64(w.opt.CheckEvery) == 0 {
 			if err := w.check(); err != nil {
@@ -514,9 +528,24 @@ func (w *World) run(d time.Duration) error {
 				return err
 			}
 		}
+		if w.events == w.opt.Until {
+			return ErrUntil
+		}
 	}
 	w.now = end
 	return nil
+}
+
+// ErrUntil ends a world that was to go on until so many things had happened.
+var ErrUntil = errors.New("sim: as much happened as was to happen")
+
+// failed says where the world was when something failed; a broken law says so itself.
+func (w *World) failed(err error) error {
+	var b *Broken
+	if errors.As(err, &b) {
+		return b
+	}
+	return fmt.Errorf("sim: seed %d, at %v, event %d: %w", w.seed, w.Now(), w.events, err)
 }
 
 const (
@@ -528,7 +557,7 @@ const (
 // returns when the conversation has become quiet and all laws hold.
 func (w *World) Calm() error {
 	if !w.calm {
-		w.calm = true
+		w.calm, w.storm = true, w.Now()
 		w.say("", "the storm is over")
 		w.note(nil, "", Moment{What: Calmed})
 		for _, c := range w.cuts {
@@ -538,7 +567,7 @@ func (w *World) Calm() error {
 		}
 		for _, d := range w.devices {
 			if err := d.restart(); err != nil {
-				return fmt.Errorf("sim: seed %d, at %v: %w", w.seed, w.Now(), err)
+				return w.failed(err)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,7 +13,6 @@ import (
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/node"
-	"github.com/yanmesh/yan/protocol"
 )
 
 // lines returns about n bytes of what a user might say, whose favourite words are drawn from a seed.
@@ -182,76 +180,6 @@ func TestPrivateDeviceKeepsItsSkill(t *testing.T) {
 	}
 	if private.node.Learner().Skill("", private.opt.Name) == nil {
 		t.Error("it learnt nothing")
-	}
-}
-
-// Every law notices when it is broken, and says where.
-func TestLawsNotice(t *testing.T) {
-	tests := []struct {
-		law   string
-		names string // the device
-		opt   func(*Options)
-		wreck sabotage
-		after func(*World)
-	}{
-		{law: "an update is folded at most once", names: "user-1", after: func(w *World) {
-			for id := range w.devices[1].folds {
-				w.devices[1].folds[id]++
-			}
-		}},
-		{law: "what is private never leaves", names: "user-3", opt: func(o *Options) { o.Devices[3].Share = node.ShareNone },
-			wreck: sabotage{config: func(i int, c *node.Config) { c.Share = node.ShareSkills }}},
-		{law: "no number is not finite", names: "user-0", after: func(w *World) {
-			w.devices[0].node.Learner().Model().Banks[0].Weights[7] = float32(math.NaN())
-		}},
-		{law: "memory is bounded", names: "user-2", after: func(w *World) { w.devices[2].neighbours = w.devices[2].neighbours[:1] }},
-		{law: "both halves of a partition go on", names: "half",
-			opt:   func(o *Options) { o.Faults.Partitions = []Partition{{From: 4 * time.Minute, For: 4 * time.Minute}} },
-			wreck: sabotage{speak: func(int) bool { return true }}},
-		{law: "after calm everyone holds the same set", names: "user-4",
-			wreck: sabotage{deliver: func(to int, m protocol.Message) bool { return to == 4 && m.Kind() != protocol.KindHello }}},
-		{law: "after calm everyone has merged the same", names: "user-4", opt: func(o *Options) { *o = cell(6) },
-			wreck: sabotage{
-				config: func(i int, c *node.Config) {
-					if i == 4 {
-						c.Exchange.Central = 0 // or it would merge the same by itself
-					}
-				},
-				deliver: func(to int, m protocol.Message) bool {
-					return to == 4 && slices.Contains([]protocol.Kind{protocol.KindAlign, protocol.KindRecord, protocol.KindHave}, m.Kind())
-				},
-			}},
-	}
-	noticed := map[string]bool{}
-	for _, tt := range tests {
-		o := small(6)
-		if tt.opt != nil {
-			tt.opt(&o)
-		}
-		w, _, err := play(t, 5, o, tt.wreck)
-		if tt.after != nil {
-			if err != nil {
-				t.Fatalf("%s: %v", tt.law, err)
-			}
-			tt.after(w)
-			err = w.check()
-		}
-		var b *Broken
-		if !errors.As(err, &b) || b.Law != tt.law || b.Seed != 5 {
-			t.Errorf("%s: the world says %v", tt.law, err)
-			continue
-		}
-		noticed[tt.law] = true
-		for _, want := range []string{"seed 5", tt.law, tt.names} {
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: %q does not say %q", tt.law, err, want)
-			}
-		}
-	}
-	for _, l := range Laws() {
-		if !noticed[l.Name] {
-			t.Errorf("nothing here breaks the law %q", l.Name)
-		}
 	}
 }
 

@@ -161,7 +161,11 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 			return nil
 		}
 	}
-	if from.opt.Attack != "" {
+	forged := false
+	switch {
+	case from.opt.Attack == Forge && e.To != "":
+		e.Msg, forged = from.tamper(e.Msg)
+	case from.opt.Attack != "":
 		var err error
 		if e.Msg, err = from.lie(e.Msg); err != nil {
 			return err
@@ -193,6 +197,9 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 	if to == nil {
 		return fmt.Errorf("a node speaks to a stranger: %v", e)
 	}
+	if forged {
+		return w.sendForged(from, to, e.Msg)
+	}
 	f, err := w.frame(e.Msg)
 	if err != nil {
 		return err
@@ -211,6 +218,20 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 		}
 		w.say(to.opt.Name, "hears %s: %s", from.opt.Name, brief(f))
 		return to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
+	})
+	return nil
+}
+
+// sendForged puts on its way what somebody forged, if it would be let in at all.
+func (w *World) sendForged(from, to *device, m protocol.Message) error {
+	f, err := encode(m)
+	if err != nil {
+		w.say(from.opt.Name, "says to %s what nobody can read: %v", to.opt.Name, err)
+		return nil
+	}
+	w.carry(from, to, f, func() error {
+		w.say(to.opt.Name, "hears %s: forged: %s", from.opt.Name, brief(f))
+		return to.distrust(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
 	})
 	return nil
 }
@@ -340,7 +361,7 @@ func (w *World) fetched(from, to *device, whole frame) error {
 
 // What follows keeps the accounts that laws look into.
 
-// inspect notes an update that its author's owner did not let go.
+// inspect notes an update whose author's user lets nothing go, and a verdict that tells what the user's text proved.
 func (w *World) inspect(from *device, m protocol.Message) {
 	var id protocol.UpdateID
 	switch m := m.(type) {
@@ -348,11 +369,14 @@ func (w *World) inspect(from *device, m protocol.Message) {
 		id = m.ID
 	case *protocol.Announce:
 		id = m.ID
+	case *protocol.Answer:
+		from.saw.told = from.saw.told || from.opt.Share != node.ShareAll && m.Verdict != protocol.Refused
+		return
 	default:
 		return
 	}
 	if author := w.byID[id.Author]; author != nil && author.opt.Share == node.ShareNone {
-		author.leaked = id
+		from.saw.leaked = id
 	}
 }
 

@@ -4,12 +4,14 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
+	"github.com/yanmesh/yan/sim/scenario"
 )
 
 type options struct {
@@ -18,17 +20,12 @@ type options struct {
 	seed       uint64
 	length     time.Duration
 	list       bool
+	show       string
+	schema     bool
 	json       bool
 	out        string
 	transcript string
 }
-
-const (
-	minDevices = 4
-	maxDevices = 300 // each holds what all others taught, so memory grows with the square: 100 take 2 GB
-	minLength  = time.Minute
-	maxLength  = 30 * 24 * time.Hour
-)
 
 func main() { ui.Main(command()) }
 
@@ -41,43 +38,111 @@ func command() *cobra.Command {
 device learns from one user, shares that skill with the mesh and takes in the others', while links lose
 messages, devices crash and the mesh divides. Then the storm ends, and everyone has to agree.
 
-What is measured is text that nobody has seen: every device is asked about the texts of users drawn from
+Worlds are described by scenarios: built-in ones (--list) or files of your own (--show NAME prints one to begin
+from, --schema what may stand in it, and docs/scenarios.md explains it).
+
+What is measured is text or examples that nobody has seen: devices are asked about those of users drawn from
 all. "alone" are the same devices without a mesh, "centralised" is one mind that hears every user itself and
 has as much room as all of them together.
 
-One seed is one transcript, byte for byte. The first law that is broken ends the run and tells its seed.`,
+One seed is one transcript, byte for byte. The first law that is broken ends the run and tells its seed. An
+interrupt ends it with what was measured so far.`,
 		Example: `  # 100 devices for an hour of virtual time, as a table
   yan-sim --devices 100 --scenario roles --seed 1
 
   # a smaller world as JSON, with a report, figures and every event written down
-  yan-sim --devices 12 --seed 7 --for 10m --json --out out/sim --transcript out/sim7.txt`,
+  yan-sim --devices 12 --seed 7 --for 10m --json --out out/sim --transcript out/sim7.txt
+
+  # a world of your own
+  yan-sim --show commuters > mine.yaml
+  yan-sim --scenario mine.yaml`,
 		Version: ui.Version(),
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return run(c, o) },
 	}
 	f := c.Flags()
-	f.IntVar(&o.devices, "devices", 100, fmt.Sprintf("how many devices, %d to %d", minDevices, maxDevices))
-	f.StringVar(&o.scenario, "scenario", "roles", "who the users are (see --list)")
+	f.IntVar(&o.devices, "devices", 0, fmt.Sprintf("how many devices, %d to %d (default as the scenario says)", scenario.MinDevices, scenario.MaxDevices))
+	f.StringVar(&o.scenario, "scenario", "roles", "a built-in scenario (see --list), or the YAML `FILE` of one")
 	f.Uint64Var(&o.seed, "seed", 1, "all chance comes from here")
-	f.DurationVar(&o.length, "for", time.Hour, "virtual time that the storm takes")
+	f.DurationVar(&o.length, "for", 0, "virtual time that the storm takes (default as the scenario says)")
 	f.BoolVar(&o.list, "list", false, "list the built-in scenarios, one a line")
+	f.StringVar(&o.show, "show", "", "print the YAML of the built-in scenario `NAME`")
+	f.BoolVar(&o.schema, "schema", false, "print the JSON schema of scenarios")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
-	f.StringVar(&o.out, "out", "", "write report.html, results.csv, result.json and transcript.txt into this folder")
+	f.StringVar(&o.out, "out", "", "write report.html, its figures as CSV and JSON, and transcript.txt into this folder")
 	f.StringVar(&o.transcript, "transcript", "", "write a line for each event into this file")
 	return c
 }
 
-func (o options) check() error {
-	switch {
-	case o.devices < minDevices || o.devices > maxDevices:
-		return ui.Usage("--devices %d: must lie between %d and %d", o.devices, minDevices, maxDevices)
-	case o.length < minLength || o.length > maxLength:
-		return ui.Usage("--for %v: must lie between %v and %v", o.length, minLength, maxLength)
-	}
-	for _, s := range scenarios {
-		if s.name == o.scenario {
-			return nil
+// load reads the scenario that is asked for, and fills in what the command line leaves to it.
+func (o *options) load() (*scenario.Scenario, []byte, error) {
+	yaml := scenario.Builtin(o.scenario)
+	if yaml == nil {
+		if !strings.ContainsAny(o.scenario, "./\\") {
+			return nil, nil, ui.Usage("--scenario %q: there is %s; a file of your own is named with its ending, as mine.yaml", o.scenario, strings.Join(scenario.Names(), ", "))
+		}
+		var err error
+		if yaml, err = readScenario(o.scenario); err != nil {
+			return nil, nil, err
 		}
 	}
-	return ui.Usage("--scenario %q: there is %s", o.scenario, strings.Join(names(), ", "))
+	s, err := scenario.Parse(o.scenario, yaml)
+	if err != nil {
+		return nil, nil, ui.Usage("%w", err)
+	}
+	if o.devices == 0 {
+		o.devices = s.Devices
+	}
+	if o.length == 0 {
+		o.length = s.Length
+	}
+	return s, yaml, o.check()
+}
+
+func readScenario(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, ui.Usage("--scenario %s: %w: check the name, or take one of --list", path, err)
+	}
+	if info.Size() > scenario.MaxBytes || info.IsDir() {
+		return nil, ui.Usage("--scenario %s: this is no file of at most %s: name the YAML of a scenario", path, ui.Bytes(scenario.MaxBytes))
+	}
+	return os.ReadFile(path)
+}
+
+func (o options) check() error {
+	switch {
+	case o.devices < scenario.MinDevices || o.devices > scenario.MaxDevices:
+		return ui.Usage("--devices %d: must lie between %d and %d", o.devices, scenario.MinDevices, scenario.MaxDevices)
+	case o.length < scenario.MinLength || o.length > scenario.MaxLength:
+		return ui.Usage("--for %v: must lie between %v and %v", o.length, scenario.MinLength, scenario.MaxLength)
+	}
+	return nil
+}
+
+// print prints what does not run a world, and reports whether that was asked for.
+func (o options) print(c *cobra.Command) (asked bool, err error) {
+	switch {
+	case o.list:
+		t := ui.NewTable("scenario", "what happens")
+		for _, name := range scenario.Names() {
+			s, err := scenario.Parse(name, scenario.Builtin(name))
+			if err != nil {
+				return true, err
+			}
+			t.Row(name, s.About)
+		}
+		return true, t.Fprint(c.OutOrStdout())
+	case o.schema:
+		_, err := c.OutOrStdout().Write(scenario.Schema())
+		return true, err
+	case o.show != "":
+		b := scenario.Builtin(o.show)
+		if b == nil {
+			return true, ui.Usage("--show %q: there is %s", o.show, strings.Join(scenario.Names(), ", "))
+		}
+		_, err := c.OutOrStdout().Write(b)
+		return true, err
+	}
+	return false, nil
 }

@@ -81,7 +81,7 @@ func TestSmallWorld(t *testing.T) {
 		t.Error("the report is not a page of its own")
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "results.csv"))
-	if err != nil || bytes.Count(table, []byte("\n")) != 1+points+4 {
+	if err != nil || bytes.Count(table, []byte("\n")) != 1+12+4 {
 		t.Errorf("%v: results.csv: %s", err, table)
 	}
 
@@ -121,10 +121,10 @@ func TestUsage(t *testing.T) {
 	}{
 		{"--list", ui.Done, "roles"},
 		{"--help", ui.Done, "--devices 100 --scenario roles"},
-		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 4 and 300"},
+		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 4 and 100000"},
 		{"--devices many", ui.BadUsage, "many"},
 		{"--for 1s", ui.BadUsage, "--for 1s"},
-		{"--scenario street", ui.BadUsage, "there is roles, personas"},
+		{"--scenario street", ui.BadUsage, "there is activities, churn"},
 		{"more", ui.BadUsage, "more"},
 		{"--devices 4 --transcript /nowhere/at/all", ui.Failed, "--transcript /nowhere/at/all"},
 	}

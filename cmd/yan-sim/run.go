@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/protocol"
 	"github.com/yanmesh/yan/sim"
+	"github.com/yanmesh/yan/sim/scenario"
 )
 
 // A trio is one figure of the three ways to learn, and of not learning at all.
@@ -37,22 +39,30 @@ type lawHeld struct {
 
 // A summary is the JSON document. Of a run that a broken law ended, accuracy and bits are zero.
 type summary struct {
-	Devices    int       `json:"devices"`
-	Scenario   string    `json:"scenario"`
-	Data       string    `json:"data"`
-	Virtual    float64   `json:"virtual_seconds"`
-	Wall       float64   `json:"wall_seconds"`
-	Events     uint64    `json:"events"`
-	Sent       uint64    `json:"bytes_sent_per_device"`
-	Kinds      kinds     `json:"bytes_by_kind"` // of all devices together
-	Accuracy   trio      `json:"accuracy"`
-	Bits       trio      `json:"bits_per_byte"`
-	OwnBits    trio      `json:"own_bits_per_byte"` // on the device's own user
+	Devices  int     `json:"devices"`
+	Scenario string  `json:"scenario"`
+	Data     string  `json:"data"`
+	Virtual  float64 `json:"virtual_seconds"`
+	Wall     float64 `json:"wall_seconds"`
+	Events   uint64  `json:"events"`
+	Sent     uint64  `json:"bytes_sent_per_device"`
+	Kinds    kinds   `json:"bytes_by_kind"` // of all devices together
+	Accuracy trio    `json:"accuracy"`
+	Bits     trio    `json:"bits_per_byte"`
+	OwnBits  trio    `json:"own_bits_per_byte"` // on the device's own user
+
+	OwnAccuracy trio       `json:"own_accuracy"`
+	Standoff    *standoff  `json:"standoff,omitempty"`      // of honest and hostile devices, if there are any
+	Spreading   *spreading `json:"first_teacher,omitempty"` // of the skill of the only device that was taught something
+	Shows       string     `json:"shows"`                   // the scenario's sentence
+	Interrupted bool       `json:"interrupted,omitempty"`   // it ended early, and mesh is the last sample
+
 	Laws       []lawHeld `json:"laws"`
 	Seed       uint64    `json:"seed"`
 	Transcript string    `json:"transcript_sha256"`
 
 	// What a report says besides.
+	text     bool   // users speak, and do not show examples
 	sentence string // what the scenario shows
 	command  string // that runs it again
 	settings string // of the scenario
@@ -60,94 +70,65 @@ type summary struct {
 }
 
 const (
-	points = 20 // of the curve
-	steps  = 6  // between two of them, after each of which it is noted what was sent
+	leastSteps      = 120 // in which the storm runs, after each of which it is noted what was sent
+	mostCentralised = 300 // devices that speak, for which it is measured what one mind would know
 )
 
 func run(c *cobra.Command, o options) error {
-	if o.list {
-		t := ui.NewTable("scenario", "users")
-		for _, s := range scenarios {
-			t.Row(s.name, s.about)
-		}
-		return t.Fprint(c.OutOrStdout())
-	}
-	if err := o.check(); err != nil {
+	if asked, err := o.print(c); asked {
 		return err
 	}
-	opt, note := world(o)
-	fmt.Fprintf(c.ErrOrStderr(), "using %s\n", note)
+	sc, yaml, err := o.load()
+	if err != nil {
+		return err
+	}
+	world, err := sc.World(o.devices, o.seed, o.length, source{})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "using %s\n", world.Note)
 
 	if o.out != "" {
 		if err := os.MkdirAll(o.out, 0o755); err != nil {
 			return fmt.Errorf("--out %s: %w: name another folder", o.out, err)
 		}
 	}
-	hash := sha256.New()
-	to := []io.Writer{hash}
-	var files []*os.File
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
-	open := func(flag, path string) error {
-		f, err := os.Create(path)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w: name another place", flag, path, err)
-		}
-		files, to = append(files, f), append(to, f)
-		return nil
+	script, err := o.openTranscript()
+	if err != nil {
+		return err
 	}
-	if o.transcript != "" {
-		if err := open("--transcript", o.transcript); err != nil {
-			return err
-		}
-	}
-	if o.out != "" {
-		if err := open("--out", filepath.Join(o.out, "transcript.txt")); err != nil {
-			return err
-		}
-	}
-	lines := bufio.NewWriterSize(io.MultiWriter(to...), 1<<16)
-	opt.Transcript = lines
+	defer script.close()
 
-	s := summary{Devices: o.devices, Scenario: o.scenario, Data: note, Seed: o.seed}
-	s.command = o.command()
-	var devices []string
-	for _, d := range opt.Devices {
-		devices = append(devices, d.Name)
-	}
-	s.seen = newChronicle(devices, o.length)
-	opt.Watch = s.seen.watch
+	s := summary{Devices: o.devices, Scenario: sc.Name, Data: world.Note, Seed: o.seed, text: !sc.Data.Examples()}
+	s.command, s.settings = o.command(), string(yaml)
 	began := time.Now()
-	failed := simulate(c.Context(), c.ErrOrStderr(), o, opt, &s)
+	r := running{ctx: c.Context(), stderr: c.ErrOrStderr(), o: o, sc: sc, opt: world.Options, s: &s}
+	r.opt.Transcript = script
+	failed := r.simulate()
 	s.Wall = time.Since(began).Seconds()
-	if err := lines.Flush(); err != nil {
+	if err := script.close(); err != nil {
 		return fmt.Errorf("the transcript was not written: %w", err)
 	}
-	for _, f := range files {
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("the transcript was not written: %w", err)
-		}
-	}
-	files = nil
-	s.Transcript = hex.EncodeToString(hash.Sum(nil))
+	s.Transcript = script.sum()
 
 	var broken *sim.Broken
-	if failed != nil {
-		if c.Context().Err() != nil {
-			return context.Cause(c.Context())
-		}
-		if !errors.As(failed, &broken) {
-			return failed
-		}
+	switch {
+	case failed == nil:
+	case c.Context().Err() != nil:
+		s.Interrupted = true
+		failed = context.Cause(c.Context())
+	case errors.As(failed, &broken):
 		failed = again(o, failed)
+	default:
+		return failed
 	}
-	for _, l := range sim.Laws() {
+	for _, l := range world.Options.Laws {
 		s.Laws = append(s.Laws, lawHeld{l.Name, broken == nil || broken.Law != l.Name})
 	}
-	if o.out != "" && failed == nil {
+	s.Spreading = r.lead.spreading()
+	s.sentence = sc.Sentence(s.figures(world.Options, r.lead))
+	s.Shows = s.sentence
+	if o.out != "" && (failed == nil || s.Interrupted) {
 		if err := writeReport(o.out, s); err != nil {
 			return err
 		}
@@ -156,10 +137,10 @@ func run(c *cobra.Command, o options) error {
 	if o.json {
 		return errors.Join(ui.JSON(c.OutOrStdout(), s), failed)
 	}
-	if failed != nil {
+	if failed != nil && !s.Interrupted {
 		return failed
 	}
-	return s.print(c.OutOrStdout())
+	return errors.Join(s.print(c.OutOrStdout()), failed)
 }
 
 // again adds to an error how to see it again.
@@ -172,72 +153,168 @@ func (o options) command() string {
 	return fmt.Sprintf("yan-sim --devices %d --scenario %s --seed %d --for %v", o.devices, o.scenario, o.seed, o.length)
 }
 
+// A running is a world on its way, and what is told of it.
+type running struct {
+	ctx    context.Context
+	stderr io.Writer
+	o      options
+	sc     *scenario.Scenario
+	opt    sim.Options
+	s      *summary
+	lead   *lead
+}
+
 // simulate runs the world through storm and calm, and has everyone examined.
-func simulate(ctx context.Context, stderr io.Writer, o options, opt sim.Options, s *summary) error {
-	bar := ui.NewProgress(stderr, "simulating", int64(o.length/time.Second), "virtual seconds")
-	defer func() { bar.Done() }()
-	opt.Progress = func(virtual time.Duration) error {
-		bar.Set(int64(virtual / time.Second))
-		return ctx.Err()
+func (r *running) simulate() error {
+	s := r.s
+	var names []string
+	for _, d := range r.opt.Devices {
+		names = append(names, d.Name)
 	}
-	w, err := sim.New(o.seed, opt)
+	s.seen, r.lead = newChronicle(names, r.o.length), newLead(r.opt.Devices)
+	r.opt.Watch = func(m sim.Moment) {
+		s.seen.watch(m)
+		r.lead.watch(m)
+	}
+	bar := ui.NewProgress(r.stderr, "simulating", int64(r.o.length/time.Second), "virtual seconds")
+	defer func() { bar.Done() }()
+	r.opt.Progress = func(virtual time.Duration) error {
+		bar.Set(int64(virtual / time.Second))
+		return r.ctx.Err()
+	}
+	w, err := sim.New(r.o.seed, r.opt)
 	if err != nil {
 		return err
 	}
-	tell := func() {
-		s.Virtual, s.Events, s.Sent = w.Now().Seconds(), w.Events(), w.Sent()/uint64(o.devices)
-		s.Kinds = kinds{}
-		for k := protocol.KindHello; k <= protocol.KindAnswer; k++ {
-			s.Kinds[k.String()] = w.Traffic(k).Bytes
-		}
-	}
-	defer tell()
-	for k := range points * steps {
-		if err := w.Run(o.length*time.Duration(k+1)/(points*steps) - w.Now()); err != nil {
-			return err
-		}
-		s.seen.sample(w)
-		if k%steps != steps-1 {
-			continue
-		}
-		if err := s.seen.examine(w, sim.Exam{Devices: 16, Texts: 4, Bytes: 384}); err != nil {
-			return err
-		}
+	defer r.tell(w)
+	if err := r.storm(w); err != nil {
+		return err
 	}
 	if err := w.Calm(); err != nil {
 		return err
 	}
 	s.seen.sample(w)
 	bar.Done()
+	return r.examine(w)
+}
 
+// tell writes down what can be said of a world at any time.
+func (r *running) tell(w *sim.World) {
+	s := r.s
+	s.Virtual, s.Events, s.Sent = w.Now().Seconds(), w.Events(), w.Sent()/uint64(r.o.devices)
+	s.Kinds = kinds{}
+	for k := protocol.KindHello; k <= protocol.KindAnswer; k++ {
+		s.Kinds[k.String()] = w.Traffic(k).Bytes
+	}
+	s.Standoff = standoffOf(w, r.opt.Devices)
+	if n := len(s.seen.points); n > 0 && s.Accuracy.Mesh == 0 { // it ended early: the last sample has to do
+		p := s.seen.points[n-1]
+		s.Accuracy.Mesh, s.Bits.Mesh, s.OwnBits.Mesh = p.accuracy.Mean, p.bits.Mean, p.own.Mean
+	}
+}
+
+// storm runs it, and asks a sample of the devices now and then.
+func (r *running) storm(w *sim.World) error {
+	points := r.sc.Exam.Points
+	every := (leastSteps + points - 1) / points
+	for k := range points * every {
+		if err := w.Run(r.o.length*time.Duration(k+1)/time.Duration(points*every) - w.Now()); err != nil {
+			return err
+		}
+		r.s.seen.sample(w)
+		if k%every != every-1 {
+			continue
+		}
+		if err := r.s.seen.examine(w, sim.Exam{Devices: 16, Texts: 4, Bytes: 384}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// examine asks what everyone knows in the end, and would know otherwise.
+func (r *running) examine(w *sim.World) error {
+	s := r.s
 	for _, step := range []struct {
 		name string
 		ask  func(sim.Exam) (sim.Result, error)
 		to   func(*trio) *float64
 	}{
 		{"the mesh", w.Examine, func(t *trio) *float64 { return &t.Mesh }},
+		{"untaught", w.Untaught, func(t *trio) *float64 { return &t.Untaught }},
 		{"alone", w.Alone, func(t *trio) *float64 { return &t.Alone }},
 		{"centralised", w.Central, func(t *trio) *float64 { return &t.Centralised }},
-		{"untaught", w.Untaught, func(t *trio) *float64 { return &t.Untaught }},
 	} {
+		if step.name == "centralised" && (!r.sc.Exam.Centralised || s.text && r.o.devices > mostCentralised) {
+			continue
+		}
 		var p *ui.Progress
-		r, err := step.ask(sim.Exam{Texts: 8, Progress: func(done, total int) error {
+		e := sim.Exam{Devices: r.sc.Exam.Devices, Texts: r.sc.Exam.Texts, Bytes: r.sc.Exam.Bytes}
+		e.Progress = func(done, total int) error {
 			if p == nil {
-				p = ui.NewProgress(stderr, "examining "+step.name, int64(total), "steps")
+				p = ui.NewProgress(r.stderr, "examining "+step.name, int64(total), "steps")
 			}
 			p.Set(int64(done))
-			return ctx.Err()
-		}})
+			return r.ctx.Err()
+		}
+		result, err := step.ask(e)
 		if p != nil {
 			p.Done()
 		}
 		if err != nil {
 			return err
 		}
-		*step.to(&s.Accuracy), *step.to(&s.Bits), *step.to(&s.OwnBits) = r.Everyone.Accuracy, r.Everyone.Bits, r.Own.Bits
+		*step.to(&s.Accuracy), *step.to(&s.Bits), *step.to(&s.OwnBits) = result.Everyone.Accuracy, result.Everyone.Bits, result.Own.Bits
+		*step.to(&s.OwnAccuracy) = result.Own.Accuracy
 	}
 	return nil
 }
+
+// A transcript is hashed as it is written, and goes into as many files as are asked for.
+type transcript struct {
+	*bufio.Writer
+	hash  hash.Hash
+	files []*os.File
+}
+
+func (o options) openTranscript() (*transcript, error) {
+	t := &transcript{hash: sha256.New()}
+	to := []io.Writer{t.hash}
+	open := func(flag, path string) error {
+		f, err := os.Create(path)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w: name another place", flag, path, err)
+		}
+		t.files, to = append(t.files, f), append(to, f)
+		return nil
+	}
+	if o.transcript != "" {
+		if err := open("--transcript", o.transcript); err != nil {
+			return nil, err
+		}
+	}
+	if o.out != "" {
+		if err := open("--out", filepath.Join(o.out, "transcript.txt")); err != nil {
+			return nil, errors.Join(err, t.close())
+		}
+	}
+	t.Writer = bufio.NewWriterSize(io.MultiWriter(to...), 1<<16)
+	return t, nil
+}
+
+// close makes sure of what was written. It may be called again.
+func (t *transcript) close() (err error) {
+	if t.Writer != nil {
+		err = t.Flush()
+	}
+	for _, f := range t.files {
+		err = errors.Join(err, f.Close())
+	}
+	t.files = nil
+	return err
+}
+
+func (t *transcript) sum() string { return hex.EncodeToString(t.hash.Sum(nil)) }
 
 func (s summary) print(w io.Writer) error {
 	fmt.Fprintf(w, "%d devices, scenario %s, seed %d: %s of virtual time in %s, %s events, %s sent by each\n\n", s.Devices, s.Scenario, s.Seed,
@@ -262,6 +339,6 @@ func (s summary) print(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "%-6s  %s\n", word, l.Name)
 	}
-	_, err := fmt.Fprintf(w, "\ntranscript sha256 %s\n", s.Transcript)
+	_, err := fmt.Fprintf(w, "\n%s\n\ntranscript sha256 %s\n", s.sentence, s.Transcript)
 	return err
 }

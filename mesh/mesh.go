@@ -49,6 +49,14 @@ type Mesh interface {
 	Close() error
 }
 
+// A Chooser is a mesh that fetches bodies of updates, and asks first whether one is wanted: what is not is neither fetched nor
+// passed on.
+type Chooser interface {
+	// Choose has wanted be asked of every head from now on, by any goroutine; it may take until ctx ends. A nil
+	// takes whatever is said, as at first.
+	Choose(wanted func(ctx context.Context, head *protocol.Announce) bool)
+}
+
 // An Event is something that happened on the mesh.
 type Event struct {
 	Kind EventKind

@@ -170,6 +170,12 @@ func (n *Node) Learner() *learning.Learner { return n.learner }
 // Conversation is the node's side of the exchange, for status pages.
 func (n *Node) Conversation() *exchange.Machine { return n.exchange }
 
+// Wants reports whether the body of an update with that head is to be fetched: it is of use here, or it is for peers with another
+// base, whom it may reach through us alone.
+func (n *Node) Wants(head *protocol.Announce) bool {
+	return head.Model != protocol.Digest(n.learner.Fingerprint()) || n.exchange.Wants(head)
+}
+
 // Observe takes in bytes of the owner's stream: each was predicted before it was seen. It returns their
 // surprise in nats.
 func (n *Node) Observe(now time.Time, b []byte) (nats float64, a Actions) {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -687,6 +688,54 @@ func TestOneLearnsAndTheOtherIsBetter(t *testing.T) {
 		if s := again.Learner().Skill(string(meshtest.ID(0)), "music"); s == nil {
 			t.Error("the skill was gone after a restart")
 		}
+	})
+}
+
+// A choosing mesh asks whether an update is wanted.
+type choosing struct {
+	mesh.Mesh
+	wanted chan func(context.Context, *protocol.Announce) bool
+}
+
+func (c choosing) Choose(f func(context.Context, *protocol.Announce) bool) { c.wanted <- f }
+
+// A running node says of any head whether its body is to be fetched, whoever asks; one that has ended wants nothing.
+func TestWanted(t *testing.T) {
+	kitchen, music := taught(t, 1, "kitchen", text("kitchen", 1500, 1)), taught(t, 2, "music", text("music", 1500, 1))
+	synctest.Test(t, func(t *testing.T) {
+		var hub meshtest.Hub
+		var d disk
+		c := choosing{hub.Join(meshtest.ID(0)), make(chan func(context.Context, *protocol.Announce) bool, 1)}
+		cfg := Config{}
+		cfg.Exchange.MaxLive = 1
+		n := start(t, 0, cfg, nil)
+		meet(n, 1)
+		r, stop := running(t, n, c, &d, nil)
+		wanted := <-c.wanted
+		ask := func(u *protocol.Update, want bool) {
+			t.Helper()
+			var done sync.WaitGroup
+			for range 8 {
+				done.Go(func() {
+					if got := wanted(context.Background(), &u.Announce); got != want {
+						t.Errorf("%s: %v, want %v", u.Skill, got, want)
+					}
+				})
+			}
+			done.Wait()
+		}
+		ask(kitchen, true)
+		ask(music, true)
+		if err := r.Do(context.Background(), func(time.Time, *Node) (Actions, error) { return hear(n, 1, kitchen), nil }); err != nil {
+			t.Fatal(err)
+		}
+		ask(kitchen, false) // it is here
+		ask(music, false)   // there is no room
+		foreign := *music
+		foreign.Model[0]++
+		ask(&foreign, true) // it is for others
+		stop()
+		ask(music, false)
 	})
 }
 

@@ -63,6 +63,24 @@ func (r *Runner) Do(ctx context.Context, do Job) error {
 	}
 }
 
+// A question is whether an update is wanted, of a goroutine of the mesh's.
+type question struct {
+	head  *protocol.Announce
+	reply chan bool
+}
+
+// wants puts a question to the goroutine that owns the node. Of one that does not run nothing is wanted.
+func (r *Runner) wants(ctx context.Context, to chan<- question, head *protocol.Announce) bool {
+	q := question{head, make(chan bool, 1)}
+	select {
+	case to <- q:
+		return <-q.reply // what was taken is answered at once
+	case <-r.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // SnapshotEvery is how many bytes of records the journal may gather before a snapshot takes their place.
 const SnapshotEvery = 1 << 20
 
@@ -80,6 +98,10 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 	var events <-chan mesh.Event
 	if m != nil {
 		events = m.Events()
+	}
+	questions := make(chan question)
+	if c, ok := m.(mesh.Chooser); ok {
+		c.Choose(func(ctx context.Context, head *protocol.Announce) bool { return r.wants(ctx, questions, head) })
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -160,6 +182,9 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 			err = perform(n.Handle(time.Now(), ev))
 		case <-timer.C:
 			err = perform(n.Tick(time.Now()))
+		case q := <-questions:
+			q.reply <- n.Wants(q.head)
+			continue
 		case w := <-r.jobs:
 			a, failed := w.do(time.Now(), n)
 			if failed == nil {

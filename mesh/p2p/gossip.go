@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -40,6 +41,8 @@ type gossip struct {
 	gate   *gate // nil: everyone may speak
 
 	say, news, words topic // words are what cells say of themselves
+
+	wanted atomic.Pointer[func(context.Context, *protocol.Announce) bool] // whether an update is fetched; nil if all are
 
 	mu    sync.Mutex // guards rates
 	rates *simplelru.LRU[peer.ID, *pace]
@@ -209,6 +212,9 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 		return pubsub.ValidationIgnore
 	}
 	defer g.tasks.end()
+	if !isRecord && !g.wants(ctx, a) {
+		return pubsub.ValidationIgnore // others may want it: whoever does hears of it from a peer who did
+	}
 	if !g.bodies.claim(a) {
 		return pubsub.ValidationIgnore
 	}
@@ -225,6 +231,11 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 		m.ValidatorData = &protocol.Record{Align: *align, Body: body}
 	}
 	return pubsub.ValidationAccept
+}
+
+func (g *gossip) wants(ctx context.Context, a *protocol.Announce) bool {
+	f := g.wanted.Load()
+	return f == nil || *f == nil || (*f)(ctx, a)
 }
 
 var errMisplaced = errors.New("p2p: a message on the wrong topic")

@@ -168,7 +168,10 @@ type Mesh struct {
 	cancel  context.CancelFunc // stops everything
 }
 
-var _ mesh.Mesh = (*Mesh)(nil)
+var (
+	_ mesh.Mesh    = (*Mesh)(nil)
+	_ mesh.Chooser = (*Mesh)(nil)
+)
 
 // New joins the network as c says and returns at once; who is there comes as events. The mesh lives
 // until it is closed, whatever becomes of ctx.
@@ -493,6 +496,12 @@ func checkOwn(m protocol.Message) error {
 		return m.Verify()
 	}
 	return nil
+}
+
+// Choose has wanted be asked before the body of an update is fetched for everyone's gossip. What peers send because they were
+// asked for it comes in any case.
+func (m *Mesh) Choose(wanted func(ctx context.Context, head *protocol.Announce) bool) {
+	m.gossip.wanted.Store(&wanted)
 }
 
 // Close saves the peer book, says good-bye, and ends everything.

@@ -2,10 +2,12 @@ package p2p
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +125,43 @@ func TestUpdateSpreads(t *testing.T) {
 		for _, a := range all {
 			a.refuse("what is known", func(ev mesh.Event) bool { return ev.Kind == mesh.Heard })
 		}
+	})
+}
+
+// What a peer does not want it neither fetches nor passes on; what it wants comes as ever, and records always do.
+func TestChoose(t *testing.T) {
+	const size = 256 << 10
+	inWorld(t, func(t *testing.T, w *world) {
+		all := w.nodes(3)
+		time.Sleep(settle)
+		// The first and the last do not hear each other but through the one between.
+		ip0, ip2 := ipOf(0).String(), ipOf(2).String()
+		w.partition(func(from, to string) bool { return from == ip0 && to == ip2 || from == ip2 && to == ip0 })
+		time.Sleep(5 * time.Minute)
+		var asked atomic.Int64
+		all[1].Choose(func(ctx context.Context, head *protocol.Announce) bool {
+			asked.Add(1)
+			return head.Skill == "wanted"
+		})
+		unwanted, wanted := update(0, 1, size), update(0, 2, size)
+		wanted.Skill = "wanted"
+		wanted.Sign(meshtest.Key(0))
+		before := w.bytes.Load()
+		if err := all[0].Send(t.Context(), protocol.Envelope{Msg: unwanted}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(settle)
+		for _, a := range all[1:] {
+			a.refuse("what is not wanted", func(ev mesh.Event) bool { return ev.Kind == mesh.Heard })
+		}
+		if sent := w.bytes.Load() - before; sent > size/2 || asked.Load() != 1 {
+			t.Errorf("asked %d times, and %d bytes on the wire", asked.Load(), sent)
+		}
+		if err := all[0].Send(t.Context(), protocol.Envelope{Msg: wanted}); err != nil {
+			t.Fatal(err)
+		}
+		all[1].expect(mesh.Heard, meshtest.ID(0), time.Minute)
+		all[2].expect(mesh.Heard, meshtest.ID(0), time.Minute) // through the one between
 	})
 }
 

@@ -83,7 +83,7 @@ type node struct {
 	act   func(*protocol.Record, *protocol.Alignment) bool // changes what it publishes as central, or reports false to keep it back
 	judge func(*protocol.Update) (protocol.Verdict, int64) // says what an update is worth; nil leaves it on trial
 	heard map[protocol.Kind]int
-	tried []string                                         // skills that were folded merged, with how many inputs
+	tried []string // skills that were folded merged, with how many inputs
 }
 
 // A delivery is an event on its way to a node.

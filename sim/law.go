@@ -143,8 +143,6 @@ func sameSets(w *World) error {
 	if !w.settled {
 		return nil
 	}
-	x := w.opt.Exchange
-	full := x.MaxLive+x.Versions > 0 || x.MaxHeld < 1<<20
 	for _, d := range w.devices {
 		held := d.node.Conversation().Live()
 		for _, o := range d.neighbours {
@@ -156,7 +154,7 @@ func sameSets(w *World) error {
 				if _, found := slices.BinarySearchFunc(theirs, u.ID, protocol.UpdateID.Compare); found || o.shuns(u.ID.Author) {
 					continue
 				}
-				if !full || o.node.Conversation().Wants(&u.Announce) {
+				if c := o.node.Conversation(); !c.Chose() || c.Wants(&u.Announce) {
 					return d.breach("holds %v, and its neighbour %s does not", u.ID, o.opt.Name)
 				}
 			}

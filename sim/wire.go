@@ -188,7 +188,7 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 		}
 		w.moved++
 		w.offers[u.ID] = u
-		w.offered(from)
+		w.offered(from, u)
 		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
 		w.note(from, "", Moment{What: Announced, Skill: u.Skill, Bytes: int(u.Size)})
 		return w.gossip(from, nil, u)
@@ -321,7 +321,7 @@ func (w *World) weight(to *device, f frame) int {
 	return len(f.bytes) - len(u.Body) + n
 }
 
-// gossip announces an update to a device's neighbours, but the one it came from. Whoever has not seen it
+// gossip announces an update to a device's neighbours, but the one it came from. Whoever has not seen it and wants it
 // fetches the body from the one who told, verifies it, and passes it on in turn.
 func (w *World) gossip(from, not *device, u *protocol.Update) error {
 	from.seen[u.ID] = true
@@ -338,6 +338,9 @@ func (w *World) gossip(from, not *device, u *protocol.Update) error {
 				return nil
 			}
 			to.seen[u.ID] = true
+			if !to.node.Wants(&u.Announce) {
+				return nil
+			}
 			w.carry(from, to, e.whole, func() error { return w.fetched(from, to, e.whole) })
 			return nil
 		})
@@ -389,13 +392,13 @@ func (w *World) account(d *device, change func(*half)) {
 	}
 }
 
-func (w *World) offered(d *device) {
+func (w *World) offered(d *device, u *protocol.Update) {
 	for _, c := range w.cuts {
 		if !c.active || w.now.After(c.settled) {
 			continue
 		}
 		for k, o := range d.neighbours {
-			if d.sees[k] && o.node != nil && c.side(o) == c.side(d) {
+			if d.sees[k] && o.node != nil && c.side(o) == c.side(d) && o.node.Wants(&u.Announce) {
 				c.half[c.side(d)].offered++
 				break
 			}

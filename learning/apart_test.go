@@ -13,6 +13,7 @@ import (
 // his stream, under another name, before, between and behind, in how many words so ever. What is learnt from all of
 // his stream is not, so the comparison can fail.
 func TestNamedSkillsHoldNothingElse(t *testing.T) {
+	slow(t)
 	live := func(private, diary []byte) (named, memory []byte) {
 		m := base.Pocket()
 		l, err := New(Config{Seed: 3, Infancy: 512, Reservoir: 8, Fast: 1 << 10}, m)

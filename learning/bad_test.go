@@ -68,6 +68,7 @@ func badBase() *model.Model {
 // An hour of noise, or more, costs what the base knows nothing to speak of, also where it is typed in lines
 // that are gone over again. The control is a gate that opens as early as the budget lets it.
 func TestNoiseDoesNoHarm(t *testing.T) {
+	slow(t)
 	const most = 0.005
 	m := badBase()
 	name, _, held := knownText(t, m)
@@ -137,6 +138,7 @@ func TestGateComesSomeWay(t *testing.T) {
 // A learning rate a hundred times too high, or a thousand, is found out and what it did is undone. The control
 // is the same without the test.
 func TestRateTooHighIsUndone(t *testing.T) {
+	slow(t)
 	m := badBase()
 	name, read, held := knownText(t, m)
 	var control float64
@@ -268,6 +270,7 @@ func notFinite(l *Learner) (names []string) {
 // A base whose numbers are finite and absurd, in each of its tensors: whatever it computes, nothing that is not
 // finite comes to rest in what is learnt, and what is learnt can be written down and read back.
 func TestAbsurdBase(t *testing.T) {
+	slow(t)
 	for _, tensor := range base.Pocket().Tensors() {
 		for _, size := range []float32{1e12, 1e25, 3e38} {
 			m := base.Pocket().Thaw()

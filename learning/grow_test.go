@@ -103,6 +103,7 @@ func train(tr *Trainer, steps int) (grown []int) {
 // It grows where surprise persists, up to what it may, and the share of sections that are active falls with every growth. It does not
 // grow where nothing surprises it, nor where it gets better fast.
 func TestGrowsWhereSurprisePersists(t *testing.T) {
+	slow(t)
 	sizes := func(text []byte, change func(*TrainConfig)) []int {
 		cfg := growingTiny()
 		cfg.Dropout = 0
@@ -131,6 +132,7 @@ func TestGrowsWhereSurprisePersists(t *testing.T) {
 
 // A training that was stopped, before, while and after what it added woke, goes on to the same to the bit.
 func TestResumedGrowth(t *testing.T) {
+	slow(t)
 	for _, name := range []string{"adam", "sgd", "muon"} {
 		cfg := growingTiny()
 		cfg.Optimizer = name

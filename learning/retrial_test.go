@@ -21,6 +21,7 @@ func liar(t *testing.T) *Delta {
 // What nothing of the owner's spoke against when it came is removed when he comes to what it lies about, whether he names that or not; what
 // helps him stays; and a mind that was put down in between does just the same. All that costs is bounded.
 func TestRetrial(t *testing.T) {
+	slow(t)
 	const known, later = 1000, 3000
 	for _, name := range []string{"", "pump"} {
 		l := teach(t, Config{Seed: 1}, "soup", recipes(3, known))

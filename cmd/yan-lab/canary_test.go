@@ -10,6 +10,7 @@ import (
 // owner who shares nothing, or something else, it finds as much as of one who never said them, and of one who
 // keeps within a budget no more than chance.
 func TestCanary(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	at := []string{"canary", "--model", pocketFile(t), "--say", "2048", "--repeat", "16", "--rehearse", "1", "--candidates", "256", "--seeds", "2", "--epsilon", "8", "--json"}
 	look := func(more ...string) map[string]canaryRow {

@@ -25,6 +25,7 @@ func yanLab(t *testing.T, args ...string) (status int, out, errs string) {
 
 // The whole command on what the project generates: what is fine-tuned gains and forgets, what has a gate keeps.
 func TestForgetting(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	cache := t.TempDir()
 	args := []string{"forgetting", "--config", "pocket", "--course", "far", "--mode", "contiguous", "--method", "full,ours",

@@ -13,6 +13,7 @@ import (
 // The command on what the project generates, with one seed and little reading: what grows ends with ten times the sections it began
 // with, and a smaller share of its parameters active.
 func TestGrowthCommand(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	status, out, errs := yanLab(t, "growth", "--bytes", "150000", "--seeds", "1", "--held", "5000", "--json")
 	if status != 0 {
@@ -43,6 +44,7 @@ func TestGrowthCommand(t *testing.T) {
 
 // Every optimizer learns the digits that the project draws less surprising than guesses, and what each spent is told.
 func TestOptimizersCommand(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	image := filepath.Join(t.TempDir(), "curves.png")
 	status, out, errs := yanLab(t, "optimizers", "--most", "250", "--asked", "100", "--tune", "40", "--epochs", "6", "--seeds", "1", "--goal", "0.3", "--plot", image, "--json")

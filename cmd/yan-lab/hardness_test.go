@@ -8,6 +8,7 @@ import (
 
 // A base with a demand works harder on hard bytes than one without, at about the same budget.
 func TestHardness(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	status, out, errs := yanLab(t, "hardness", "--config", "pocket", "--train", "20000", "--seeds", "1", "--bytes", "2000",
 		"--alpha", "0.5", "--demand", "0,0.4", "--cache", t.TempDir(), "--json")

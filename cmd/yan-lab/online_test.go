@@ -27,6 +27,7 @@ func pocketFile(t *testing.T) string {
 
 // Learning saves on a stream; by all weights it costs elsewhere, by the learner it does not.
 func TestStream(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	file := func(name string, text []byte) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -70,6 +71,7 @@ func TestStream(t *testing.T) {
 
 // What is told is recalled, over a restart too, and the new value after it was told; who is told nothing guesses.
 func TestFacts(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	status, out, errs := yanLab(t, "facts", "--model", pocketFile(t), "--facts", "30", "--others", "3000", "--seeds", "1", "--rate", "0.003",
 		"--method", "untaught learner,learner,all weights", "--json")

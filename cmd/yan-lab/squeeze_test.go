@@ -9,6 +9,7 @@ import (
 // On what the project generates, with the pocket model: fewer bits are fewer bytes, changes are fewer than the whole, a skill with enough
 // bits is worth what it is to its owner, and nothing is forgotten by any.
 func TestSqueezeCommand(t *testing.T) {
+	slow(t)
 	t.Setenv("YAN_DATA", t.TempDir()+"/none")
 	status, out, errs := yanLab(t, "squeeze", "--model", pocketFile(t), "--learn", "3072", "--every", "1024", "--held", "800", "--seeds", "1", "--json")
 	if status != 0 {

@@ -67,7 +67,7 @@ func (l *Learner) verdict(pen int, without, with float64, n int) bool {
 	if !(gain > -math.MaxFloat32) || mute {
 		gain = -gross
 	}
-	t.Worth += trialShare * (gain - t.Worth)
+	t.Worth += float64(trialShare * (gain - t.Worth))
 	switch {
 	case t.Worth < -gross*l.cfg.Harm, t.Worth < -slight*l.cfg.Harm && t.Trials >= trialsDue:
 		l.undo(s)

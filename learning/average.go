@@ -1,9 +1,8 @@
 package learning
 
 import (
-	"math"
-
 	"github.com/yanmesh/yan/model"
+	"github.com/yanmesh/yan/model/kernel/portable"
 )
 
 // A skill learns at a rate that never falls, so its last weights are those of its last chunks as much as those of its
@@ -45,10 +44,10 @@ func (a *average) wrote(b *model.Bank, c model.Config) {
 	if a.Writes-a.Noted <= known/averageGap {
 		return
 	}
-	part := 1 - float32(math.Pow(float64(known)/float64(a.Writes-averageYoung), averagePower))
+	part := 1 - float32(portable.Pow(float64(known)/float64(a.Writes-averageYoung), averagePower))
 	mean := a.bank.Weights
 	for i, w := range b.Weights { // a number that did not move stays what it is, to the bit
-		mean[i] += part * (w - mean[i])
+		mean[i] += float32(part * (w - mean[i]))
 	}
 	a.Writes = min(a.Writes, averageHorizon)
 	a.Noted = a.Writes

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -364,11 +365,11 @@ func (f *fast) think(c *cue, o *opinion) {
 		k := rowKind(n, symbols)
 		s.Kind = int16(k)
 		hold := float64(f.Held[i][k] / (f.Met[i][k] + 0.4)) // never certain
-		s.Other = float32(math.Log(1 - hold))
+		s.Other = float32(portable.Log(1 - hold))
 		scale := hold / float64(n)
 		for j, h := range r.Heard {
 			if h > 0 {
-				s.Sym[s.N], s.LogP[s.N] = r.Sym[j], float32(math.Log(scale*float64(h)))
+				s.Sym[s.N], s.LogP[s.N] = r.Sym[j], float32(portable.Log(scale*float64(h)))
 				s.N++
 			}
 		}
@@ -394,7 +395,7 @@ func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 		x.trust = min(int(sure*fastTrusts), fastTrusts-1)
 	}
 	w := &f.Weights[x.trust]
-	kernel.ScaleTo(x.mixed[:], 1+heed*w.Model, logits)
+	kernel.ScaleTo(x.mixed[:], 1+float32(heed*w.Model), logits)
 	for i := range o.Rows {
 		s := &o.Rows[i]
 		if s.Kind < 0 {
@@ -407,10 +408,10 @@ func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 		// A row that did not always hold what came says nothing against what the model expects of its symbols: it only shares
 		// out anew what they have between them.
 		var agreed float32
-		x.others[i] = clip(s.Other-float32(math.Log(float64(max(rest, 1e-4)))), fastClip)
+		x.others[i] = clip(s.Other-float32(portable.Log(float64(max(rest, 1e-4)))), fastClip)
 		if x.others[i] > 0 {
 			x.others[i] = 0
-			agreed = float32(math.Log(float64(1-rest) / -math.Expm1(float64(s.Other))))
+			agreed = float32(portable.Log(float64(1-rest) / -portable.Expm1(float64(s.Other))))
 		}
 		trust := heed * w.Rows[i][s.Kind]
 		if i == toldCue {
@@ -418,7 +419,7 @@ func (x *mixer) mix(f *fast, logits []float32, o *opinion, heed float32) {
 		}
 		for j, sym := range s.Sym[:s.N] {
 			x.phi[i][j] = clip(s.LogP[j]+agreed-(logits[sym]-all), fastClip)
-			x.mixed[sym] += trust * (x.phi[i][j] - x.others[i])
+			x.mixed[sym] += float32(trust * (x.phi[i][j] - x.others[i]))
 		}
 	}
 }
@@ -440,14 +441,14 @@ func (x *mixer) learn(g *[fastTrusts]fastWeights, logits []float32, o *opinion, 
 		var came, mean float32
 		for j, sym := range s.Sym[:s.N] {
 			beyond := x.phi[i][j] - x.others[i]
-			mean += q[sym] * beyond
+			mean += float32(q[sym] * beyond)
 			if sym == b {
 				came = beyond
 			}
 		}
 		to.Rows[i][s.Kind] += came - mean
 	}
-	to.Model += 0.1 * (logits[b] - kernel.Dot(q[:], logits)) // of 256 symbols, so its steps are smaller
+	to.Model += float32(0.1 * (logits[b] - kernel.Dot(q[:], logits))) // of 256 symbols, so its steps are smaller
 }
 
 // step moves the weights along g, which is cleared.
@@ -457,12 +458,12 @@ func (f *fast) step(g *[fastTrusts]fastWeights) {
 		for i := range d.Rows[:toldCue] { // what the owner said is believed whatever streams are like
 			for k, v := range d.Rows[i] {
 				if v != 0 && v-v == 0 {
-					w.Rows[i][k] = min(max(w.Rows[i][k]+fastRate*v, 0), 2)
+					w.Rows[i][k] = min(max(w.Rows[i][k]+float32(fastRate*v), 0), 2)
 				}
 			}
 		}
 		if v := d.Model; v-v == 0 {
-			w.Model = clip(w.Model+fastRate*v, 0.5)
+			w.Model = clip(w.Model+float32(fastRate*v), 0.5)
 		}
 		*d = fastWeights{}
 	}
@@ -473,10 +474,10 @@ func (f *fast) step(g *[fastTrusts]fastWeights) {
 type heed float64
 
 func (h *heed) saw(saved float64, events int) {
-	*h = heed(min(max(float64(*h)*math.Pow(heedHalving, float64(events))+saved, -heedMost), heedMost))
+	*h = heed(min(max(float64(float64(*h)*portable.Pow(heedHalving, float64(events)))+saved, -heedMost), heedMost))
 }
 
-func (h heed) share() float32 { return float32(1 / (1 + math.Exp(-float64(h)))) }
+func (h heed) share() float32 { return float32(1 / (1 + portable.Exp(-float64(h)))) }
 
 // encode writes numbers as bytes, little-endian.
 func encode(v any) []byte {

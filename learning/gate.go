@@ -125,7 +125,7 @@ func solveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 		theta, median := quantile(background, 1-cfg.Firing), quantile(background, 0.5)
 		// Of a context far from all that the base knows, the budget alone would take any two odd bytes for a
 		// sign, and what is learnt there is worth the less elsewhere the stranger it is.
-		theta = max(theta, median+cfg.Way*(quantile(mine, 0.5)-median))
+		theta = max(theta, median+float64(cfg.Way*(quantile(mine, 0.5)-median)))
 		span := 0.15 * max(theta-median, 1e-6)
 
 		// Which groups does this gate take for its own?
@@ -178,7 +178,7 @@ func solveGate(cfg GateConfig, bg *model.Background, samples []float32, dim int)
 	var self float64
 	for j, v := range w {
 		g.Own[j] = float32(v)
-		self += v * own.mean[j]
+		self += float64(v * own.mean[j])
 	}
 	g.OwnBias = float32(-self / 2)
 	return g, rep, nil
@@ -203,7 +203,7 @@ func quantile(sorted []float64, q float64) float64 {
 
 func project64(w []float64, x []float32) (s float64) {
 	for j, v := range x {
-		s += w[j] * float64(v)
+		s += float64(w[j] * float64(v))
 	}
 	return s
 }
@@ -251,7 +251,7 @@ func moments(ws *kernel.Workspace, samples []float32, dim int, keep func(int) bo
 func mix(a, b []float64, w float64) []float64 {
 	c := make([]float64, len(a))
 	for i := range c {
-		c[i] = (1-w)*a[i] + w*b[i]
+		c[i] = float64((1-w)*a[i]) + float64(w*b[i])
 	}
 	return c
 }
@@ -275,7 +275,7 @@ func cholesky(a []float64, n int) ([]float64, error) {
 			s := l[i*n+j]
 			ri, rj := l[i*n:i*n+j], l[j*n:j*n+j]
 			for k, v := range ri {
-				s -= v * rj[k]
+				s -= float64(v * rj[k])
 			}
 			if i == j {
 				if !(s > 0) {
@@ -295,13 +295,13 @@ func solve(l, b []float64, n int) []float64 {
 	x := slices.Clone(b)
 	for i := range n {
 		for k := range i {
-			x[i] -= l[i*n+k] * x[k]
+			x[i] -= float64(l[i*n+k] * x[k])
 		}
 		x[i] /= l[i*n+i]
 	}
 	for i := n - 1; i >= 0; i-- {
 		for k := i + 1; k < n; k++ {
-			x[i] -= l[k*n+i] * x[k]
+			x[i] -= float64(l[k*n+i] * x[k])
 		}
 		x[i] /= l[i*n+i]
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 )
 
 // This file says when a mind grows, what is split and what retires. How it is done stands in grow_base.go for a base in
@@ -118,7 +119,7 @@ const useKeep = 1 - 1./65536
 
 // used notes how far each skill was open in a chunk of n events.
 func (l *Learner) used(n int) {
-	keep := math.Pow(useKeep, float64(n))
+	keep := portable.Pow(useKeep, float64(n))
 	for i, s := range l.skills {
 		var open float64
 		if i < len(l.tape.Open) {
@@ -126,7 +127,7 @@ func (l *Learner) used(n int) {
 				open += float64(v) / float64(n)
 			}
 		}
-		s.use = keep*s.use + (1-keep)*open
+		s.use = float64(keep*s.use) + float64((1-keep)*open)
 	}
 }
 

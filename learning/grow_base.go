@@ -9,6 +9,7 @@ import (
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -239,7 +240,7 @@ func (s *shard) weigh(t *model.Tape, dlogits []float32, next []sense.Event, tota
 	const least = 1e-6
 	for p, e := range next {
 		likely := 1 + float64(dlogits[p*sense.Symbols+int(e.Byte)])*float64(total)
-		nats := -math.Log(max(likely, least))
+		nats := -portable.Log(max(likely, least))
 		for i := range t.Layers {
 			rt := &t.Layers[i].Base
 			for _, sec := range rt.Sec[rt.Off[p]:rt.Off[p+1]] {

@@ -12,6 +12,7 @@ import (
 	"github.com/yanmesh/yan/learning/local"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -362,7 +363,7 @@ func surprise(logits []float32, e sense.Event) float64 {
 	copy(p[:], logits)
 	nats := kernel.SoftmaxInPlace(p[:]) - logits[e.Byte]
 	if !(nats < math.MaxFloat32) { // what is no number predicts nothing
-		return math.Log(sense.Symbols)
+		return portable.Log(sense.Symbols)
 	}
 	return float64(nats)
 }
@@ -483,7 +484,7 @@ func (l *Learner) judge(n int) {
 		return
 	}
 	trust := l.trusted()
-	*trust += trustShare * (gain - *trust)
+	*trust += float64(trustShare * (gain - *trust))
 	if gain < 0 && *trust < 0 {
 		s := l.skills[l.wrote]
 		soften(s.bank)
@@ -551,7 +552,7 @@ func (l *Learner) learn() (nats float64) {
 	failed := l.retry(n)
 	stands := !trial || l.verdict(pen, without, nats, n)
 	if !(nats < math.MaxFloat32) {
-		nats = float64(n) * math.Log(sense.Symbols)
+		nats = float64(n) * portable.Log(sense.Symbols)
 	}
 	l.surprised += nats
 	if l.fast != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/yanmesh/yan/learning/gradient"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -94,10 +95,10 @@ func (b *belief) update(nats []float64) {
 		t := &b.habit[h]
 		for k, w := range b.now {
 			if w > 0 {
-				t.now[k] *= math.Exp(least - nats[k])
+				t.now[k] *= portable.Exp(least - nats[k])
 			}
 		}
-		t.odds *= normalise(t.now)
+		t.odds = float64(t.odds * normalise(t.now))
 		all += t.odds
 	}
 	for h := range b.habit {
@@ -112,7 +113,7 @@ func (b *belief) open() {
 	for h := range b.habit {
 		t := &b.habit[h]
 		b.give(t.now, habits[h])
-		t.odds = (1-habitShare)*t.odds + habitShare/float64(len(habits))
+		t.odds = float64((1-habitShare)*t.odds) + habitShare/float64(len(habits))
 	}
 	b.sum()
 }
@@ -127,7 +128,7 @@ func (b *belief) give(now []float64, share float64) {
 	}
 	for k, w := range b.now {
 		if w > 0 {
-			now[k] = (1-share)*now[k] + share*b.prior[k]/asked
+			now[k] = float64((1-share)*now[k]) + share*b.prior[k]/asked
 		}
 	}
 }
@@ -150,7 +151,7 @@ func (b *belief) sum() {
 	for k := range b.now {
 		b.now[k] = 0
 		for h := range b.habit {
-			b.now[k] += b.habit[h].odds * b.habit[h].now[k]
+			b.now[k] += float64(b.habit[h].odds * b.habit[h].now[k])
 		}
 	}
 }
@@ -250,7 +251,7 @@ func (m *expert) think(e sense.Event) (fired int) {
 	z := kernel.SoftmaxInPlace(p[:])
 	if z-z != 0 {
 		clear(m.logp[:])
-		z = float32(math.Log(sense.Symbols))
+		z = float32(portable.Log(sense.Symbols))
 	}
 	for i := range m.logp {
 		m.logp[i] -= z
@@ -321,7 +322,7 @@ func (r *Reader) mix() {
 		if w == 0 {
 			continue
 		}
-		lw := float32(math.Log(w))
+		lw := float32(portable.Log(w))
 		for i, v := range r.minds[k].logp {
 			switch {
 			case r.asked == 1:
@@ -341,7 +342,7 @@ func logAdd(a, b float32) float32 {
 	if a < b {
 		a, b = b, a
 	}
-	return a + float32(math.Log1p(math.Exp(float64(b-a))))
+	return a + float32(portable.Log1p(portable.Exp(float64(b-a))))
 }
 
 // Believed is how likely the base alone is the one to listen to, and then each skill, in the order of the mind's banks. It belongs

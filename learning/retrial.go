@@ -129,7 +129,7 @@ func (l *Learner) standsTrial(s *Skill, gain, weight float64) bool {
 	t := &s.test
 	t.Trials++
 	share := max(trialShare, 1/float64(t.Trials+1)) * min(weight, 1)
-	t.Worth += share * (min(gain, gross*l.cfg.Harm) - t.Worth)
+	t.Worth += float64(share * (min(gain, gross*l.cfg.Harm) - t.Worth))
 	return !(t.Worth < -gross*l.cfg.Harm && t.Trials >= retriesDue || t.Worth < -slight*l.cfg.Harm && t.Trials >= trialsDue)
 }
 

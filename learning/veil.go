@@ -71,7 +71,7 @@ func (v Veil) draw(x []float32, length float64, row int, r *rand.Rand) error {
 	for at := 0; at < len(x); at += row {
 		part := x[at:min(at+row, len(x))]
 		n, sum := float64(len(part)), float64(kernel.SumSquares(part))/(deviation*deviation)
-		if sum < n+4*math.Sqrt(2*n) { // as noise alone may come to
+		if sum < n+float64(4*math.Sqrt(2*n)) { // as noise alone may come to
 			clear(part)
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 )
 
 // A Bank is what was added to a base for one context: sections of its own in the layers from the
@@ -98,7 +99,7 @@ func (m *Model) context(s *State, t *Tape) {
 	c := m.Config
 	d, dc := c.Width, c.Width/c.Channels
 	size := c.ContextSize()
-	floor := float32(1 - math.Exp2(-1.0/EvidenceHalfLife))
+	floor := float32(1 - portable.Exp(-math.Ln2/EvidenceHalfLife))
 	phi := fit(t.scores, d+c.Channels)
 	t.scores = phi
 	for p := range t.N {
@@ -108,7 +109,7 @@ func (m *Model) context(s *State, t *Tape) {
 			kernel.RMSNormBlocks(phi[:d], xd, phi[d:], dc, decayEps)
 			e := s.context[i*d : (i+1)*d]
 			for j, v := range phi[:d] {
-				e[j] += w * (v - e[j])
+				e[j] += float32(w * (v - e[j]))
 			}
 		}
 		copy(t.Context[p*size:(p+1)*size], s.context)
@@ -153,7 +154,7 @@ func (m *Model) open(s *State, t *Tape) {
 				if bank.Gate.Force { // its context was named: none is likelier, or others would keep it from learning
 					t.share[b] = best
 				}
-				t.share[b] = float64(v) * math.Exp(t.share[b]-best)
+				t.share[b] = float64(v) * portable.Exp(t.share[b]-best)
 				sum += t.share[b]
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -118,12 +119,12 @@ func (c Config) ContextSize() int { return (c.ContextLayer + 1) * c.Width }
 
 // slope returns γ_i, the decay of channel i's slope average (paper eq. 4): exp(-(2^(-8/C))^(i+1)).
 func (c Config) slope(i int) float32 {
-	beta := math.Pow(2, -8*float64(i+1)/float64(c.Channels))
-	return float32(math.Exp(-beta))
+	beta := portable.Pow(2, -8*float64(i+1)/float64(c.Channels))
+	return float32(portable.Exp(-beta))
 }
 
 // decay returns α_i, the decay of channel i's long memory: 1 - 2^(-5-i).
-func (c Config) decay(i int) float32 { return float32(1 - math.Exp2(float64(-5-i))) }
+func (c Config) decay(i int) float32 { return float32(1 - math.Ldexp(1, -5-i)) }
 
 // ErrShape is returned where a model, bank or file of another shape is offered.
 var ErrShape = errors.New("model: shapes differ")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/yanmesh/yan/model/kernel/portable"
 	"github.com/yanmesh/yan/model/sense"
 )
 
@@ -54,7 +55,7 @@ func entropyOf(counts []float64) (h, n float64) {
 	}
 	for _, c := range counts {
 		if c > 0 {
-			h -= c / n * math.Log(c/n)
+			h -= c / n * portable.Log(c/n)
 		}
 	}
 	return h, n

@@ -198,7 +198,7 @@ func slopeScan(lt *LayerTape, st *layerState, gamma float32, c, n, d, ch int) {
 	dc := d / ch
 	age := st.age[c]
 	for p := range n {
-		age = 1 + gamma*age
+		age = 1 + float32(gamma*age)
 		lt.InvAge[p*ch+c] = 1 / age
 	}
 	st.age[c] = age
@@ -224,10 +224,10 @@ func (m *Model) sections(i int, t *Tape, next []float32) {
 	for p := range n {
 		z := lt.Z[p*c.Sections : (p+1)*c.Sections]
 		for k, b := range l.Bias {
-			z[k] = z[k]*scale + b
+			z[k] = float32(z[k]*scale) + b
 		}
 		lt.Tau[p] = sparsemax(z)
-		floor := c.Alpha * lt.Tau[p]
+		floor := float32(c.Alpha * lt.Tau[p])
 		if c.Demand != 0 {
 			floor -= t.Need[p]
 		}

@@ -95,7 +95,7 @@ func (d *device) forge(body []byte) ([]byte, error) {
 		return twist(body, c, base, func(w2 []float32) {
 			var sum float64
 			for _, v := range w2 {
-				sum += float64(v) * float64(v)
+				sum += float64(float64(v) * float64(v))
 			}
 			loud := 3 * math.Sqrt(sum/float64(len(w2)))
 			for i := range w2 {

@@ -38,8 +38,8 @@ type Score struct {
 func (s *Score) add(e learning.Evaluation) {
 	n, k := float64(s.Bytes), float64(e.Events)
 	if e.Events > 0 {
-		s.Bits = (s.Bits*n + e.Bits*k) / (n + k)
-		s.Accuracy = (s.Accuracy*n + e.Accuracy*k) / (n + k)
+		s.Bits = (float64(s.Bits*n) + float64(e.Bits*k)) / (n + k)
+		s.Accuracy = (float64(s.Accuracy*n) + float64(e.Accuracy*k)) / (n + k)
 		s.Bytes += e.Events
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/kernel"
+	"github.com/yanmesh/yan/model/kernel/portable"
 )
 
 // AdamConfig are the constants of Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov
@@ -201,8 +202,8 @@ func (a *Adam) Step(pool *kernel.Pool, m *model.Model, grads []*Grad, rate, clip
 func (c AdamConfig) constants(steps int, rate float64) kernel.AdamConst {
 	return kernel.AdamConst{
 		LR: float32(rate), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Eps),
-		Corr1: float32(1 / (1 - math.Pow(c.Beta1, float64(steps)))),
-		Corr2: float32(1 / (1 - math.Pow(c.Beta2, float64(steps)))),
+		Corr1: float32(1 / (1 - portable.Pow(c.Beta1, float64(steps)))),
+		Corr2: float32(1 / (1 - portable.Pow(c.Beta2, float64(steps)))),
 	}
 }
 
@@ -251,7 +252,7 @@ func (o *RMSprop) Step(b, g *model.Bank, index int, t *model.Tape, rate float64)
 			written++
 			o.c = kernel.AdamConst{
 				LR: float32(rate), Beta2: float32(o.Beta), Eps: float32(o.Eps),
-				Corr1: 1, Corr2: float32(1 / (1 - math.Pow(o.Beta, float64(*age)))),
+				Corr1: 1, Corr2: float32(1 / (1 - portable.Pow(o.Beta, float64(*age)))),
 			}
 		}
 		// Adam without momentum: its first moment is the gradient itself.

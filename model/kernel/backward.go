@@ -21,7 +21,7 @@ func swigluBackGo(dact, dgate, dhid, act, hid, gate []float32, n int) {
 		dgate[q] = dotGo(h, dh)
 		for i, x := range a {
 			d, s := g*dh[i], 1/(1+exp32(-x))
-			da[i] = d * b[i] * s * (1 + x*(1-s))
+			da[i] = d * b[i] * s * (1 + float32(x*(1-s)))
 			db[i] = d * x * s
 			dh[i] = g * h[i]
 		}
@@ -39,7 +39,7 @@ func mixBackGo(du, dv, df, de, dout, u, v, sv, sf, e []float32) {
 	for i, d := range dout {
 		s := 1 / (1 + exp32(-v[i]))
 		du[i] = d * sv[i]
-		dv[i] = d * u[i] * s * (1 + v[i]*(1-s))
+		dv[i] = d * u[i] * s * (1 + float32(v[i]*(1-s)))
 		df[i] = d * sf[i] * (1 - sf[i]) * e[i]
 		de[i] = d * sf[i]
 	}
@@ -54,10 +54,10 @@ func BlendBack(da, db, dw, dy, a, b, w []float32) {
 
 func blendBackGo(da, db, dw, dy, a, b, w []float32) {
 	for i, d := range dy {
-		part := d * w[i]
+		part := float32(d * w[i])
 		da[i] += d - part
 		db[i] += part
-		dw[i] += d * (b[i] - a[i])
+		dw[i] += float32(d * (b[i] - a[i]))
 	}
 }
 
@@ -71,12 +71,12 @@ func RMSNormBack(dx, dgain, dy, x, gain []float32, r float32) {
 
 func normBackGo(dx, dgain, dy, x, gain []float32, r float32) {
 	for i, d := range dy {
-		dgain[i] += d * x[i] * r
+		dgain[i] += float32(d * x[i] * r)
 		dy[i] = d * gain[i]
 	}
 	c := dotGo(x, dy) / float32(len(dy)) * r * r * r
 	for i, t := range dy {
-		dx[i] += r*t - c*x[i]
+		dx[i] += float32(r*t) - float32(c*x[i])
 	}
 }
 
@@ -94,7 +94,7 @@ func RMSNormBlocksBack(dx, dy, x, inv []float32, dc int) {
 		out, d, in := dx[b*dc:(b+1)*dc], dy[b*dc:(b+1)*dc], x[b*dc:(b+1)*dc]
 		c := dot(in, d) / float32(dc) * r * r * r
 		for i, v := range in {
-			out[i] = r*d[i] - c*v
+			out[i] = float32(r*d[i]) - float32(c*v)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func gemmGo(c []float32, ldc int, a []float32, ars, acs int, b []float32, brs, b
 			}
 			s := float32(0)
 			for p, v := range col {
-				s += a[i*ars+p*acs] * v
+				s += float32(a[i*ars+p*acs] * v)
 			}
 			row[j] += s
 		}
@@ -43,7 +43,7 @@ func gemmRowGo(row, a []float32, acs int, b []float32, brs, k int) {
 		b0, b1 := b[p*brs:][:n], b[(p+1)*brs:][:n]
 		b2, b3 := b[(p+2)*brs:][:n], b[(p+3)*brs:][:n]
 		for j := range row {
-			row[j] += (a0*b0[j] + a1*b1[j]) + (a2*b2[j] + a3*b3[j])
+			row[j] += (float32(a0*b0[j]) + float32(a1*b1[j])) + (float32(a2*b2[j]) + float32(a3*b3[j]))
 		}
 	}
 	for ; p < k; p++ {
@@ -56,14 +56,14 @@ func dotGo(x, y []float32) float32 {
 	y = y[:len(x)]
 	var s0, s1, s2, s3 float32
 	for len(x) >= 4 && len(y) >= 4 {
-		s0 += x[0] * y[0]
-		s1 += x[1] * y[1]
-		s2 += x[2] * y[2]
-		s3 += x[3] * y[3]
+		s0 += float32(x[0] * y[0])
+		s1 += float32(x[1] * y[1])
+		s2 += float32(x[2] * y[2])
+		s3 += float32(x[3] * y[3])
 		x, y = x[4:], y[4:]
 	}
 	for i, v := range x {
-		s0 += v * y[i]
+		s0 += float32(v * y[i])
 	}
 	return (s0 + s1) + (s2 + s3)
 }
@@ -77,7 +77,7 @@ func gemvGo(y, w []float32, ldw int, x []float32) {
 func axpyGo(y []float32, a float32, x []float32) {
 	x = x[:len(y)]
 	for i := range y {
-		y[i] += a * x[i]
+		y[i] += float32(a * x[i])
 	}
 }
 
@@ -98,7 +98,7 @@ func mulGo(y, a, b []float32) {
 func mulAddGo(y, a, b []float32) {
 	a, b = a[:len(y)], b[:len(y)]
 	for i := range y {
-		y[i] += a[i] * b[i]
+		y[i] += float32(a[i] * b[i])
 	}
 }
 
@@ -159,17 +159,17 @@ func exp32(x float32) float32 {
 	case x != x:
 		return x
 	}
-	n := int32(expLog2*x + 128.5) // truncation of a positive number rounds to nearest
+	n := int32(float32(expLog2*x) + 128.5) // truncation of a positive number rounds to nearest
 	n -= 128
 	f := float32(n)
-	r := x - f*expLn2a - f*expLn2b
+	r := x - float32(f*expLn2a) - float32(f*expLn2b)
 	p := float32(expP0)
-	p = p*r + expP1
-	p = p*r + expP2
-	p = p*r + expP3
-	p = p*r + expP4
-	p = p*r + expP5
-	p = p*(r*r) + (r + 1)
+	p = float32(p*r) + expP1
+	p = float32(p*r) + expP2
+	p = float32(p*r) + expP3
+	p = float32(p*r) + expP4
+	p = float32(p*r) + expP5
+	p = float32(p*(r*r)) + (r + 1)
 	return math.Float32frombits(uint32(int32(math.Float32bits(p)) + n<<23))
 }
 
@@ -211,11 +211,11 @@ func adamGo(p, g, m, v []float32, c *AdamConst) {
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 	rate, b1, b2 := c.LR*c.Corr1, 1-c.Beta1, 1-c.Beta2
 	for i, gi := range g {
-		mi := c.Beta1*m[i] + b1*gi
-		vi := c.Beta2*v[i] + b2*(gi*gi)
+		mi := float32(c.Beta1*m[i]) + float32(b1*gi)
+		vi := float32(c.Beta2*v[i]) + float32(b2*(gi*gi))
 		m[i], v[i] = mi, vi
 		root := float32(math.Sqrt(float64(vi * c.Corr2)))
-		p[i] = p[i] - c.Decay*p[i] - rate*mi/(root+c.Eps)
+		p[i] = p[i] - float32(c.Decay*p[i]) - rate*mi/(root+c.Eps)
 	}
 }
 
@@ -236,7 +236,7 @@ func decayScanBackGo(dx, dout []float32, ld, n int, mu []float32, alpha float32)
 	for t := n - 1; t >= 0; t-- {
 		x, o := dx[t*ld:][:d], dout[t*ld:][:d]
 		for i, u := range mu {
-			u *= alpha
+			u = float32(u * alpha)
 			x[i] += u
 			mu[i] = o[i] + u
 		}
@@ -261,14 +261,14 @@ func dotHalfGo(x []float32, y []uint16) float32 {
 	y = y[:len(x)]
 	var s0, s1, s2, s3 float32
 	for len(x) >= 4 && len(y) >= 4 {
-		s0 += x[0] * math.Float32frombits(uint32(y[0])<<16)
-		s1 += x[1] * math.Float32frombits(uint32(y[1])<<16)
-		s2 += x[2] * math.Float32frombits(uint32(y[2])<<16)
-		s3 += x[3] * math.Float32frombits(uint32(y[3])<<16)
+		s0 += float32(x[0] * math.Float32frombits(uint32(y[0])<<16))
+		s1 += float32(x[1] * math.Float32frombits(uint32(y[1])<<16))
+		s2 += float32(x[2] * math.Float32frombits(uint32(y[2])<<16))
+		s3 += float32(x[3] * math.Float32frombits(uint32(y[3])<<16))
 		x, y = x[4:], y[4:]
 	}
 	for i, v := range x {
-		s0 += v * math.Float32frombits(uint32(y[i])<<16)
+		s0 += float32(v * math.Float32frombits(uint32(y[i])<<16))
 	}
 	return (s0 + s1) + (s2 + s3)
 }
@@ -277,7 +277,7 @@ func gemvTHalfGo(y []float32, w []uint16, ldw int, x []float32) {
 	for r, a := range x {
 		row := w[r*ldw:][:len(y)]
 		for i := range y {
-			y[i] += a * math.Float32frombits(uint32(row[i])<<16)
+			y[i] += float32(a * math.Float32frombits(uint32(row[i])<<16))
 		}
 	}
 }
@@ -285,7 +285,7 @@ func gemvTHalfGo(y []float32, w []uint16, ldw int, x []float32) {
 func blendGo(y, a, b, w []float32) {
 	a, b, w = a[:len(y)], b[:len(y)], w[:len(y)]
 	for i, v := range a {
-		y[i] = v + w[i]*(b[i]-v)
+		y[i] = v + float32(w[i]*(b[i]-v))
 	}
 }
 
@@ -296,7 +296,7 @@ func slopeScanGo(out, x []float32, ld, n int, state, inv []float32, ldi int) {
 		for i, s := range state {
 			v := in[i]
 			o[i] = s
-			state[i] = s + (v-s)*k
+			state[i] = s + float32((v-s)*k)
 		}
 	}
 }
@@ -306,7 +306,7 @@ func slopeScanBackGo(dx, dout []float32, ld, n int, lambda, inv []float32, ldi i
 	for t := n - 1; t >= 0; t-- {
 		x, o, k := dx[t*ld:][:d], dout[t*ld:][:d], inv[t*ldi]
 		for i, l := range lambda {
-			given := l * k
+			given := float32(l * k)
 			x[i] += given
 			lambda[i] = o[i] + (l - given)
 		}

@@ -3,6 +3,8 @@ package kernel
 import (
 	"math"
 	"unsafe"
+
+	"github.com/yanmesh/yan/model/kernel/portable"
 )
 
 // Aligned returns n zeros that start on a 64-byte boundary, a cache line and the widest vector. Many of them lie on
@@ -147,7 +149,7 @@ func SoftmaxInPlace(x []float32) (logSumExp float32) {
 	}
 	s := expSum(x, top)
 	scale(x, 1/s)
-	return top + float32(math.Log(float64(s)))
+	return top + float32(portable.Log(float64(s)))
 }
 
 // RMSNorm computes y = x·r·g with r = 1/√(mean(x²)+eps) over the length of y and returns r. A nil g stands

@@ -149,7 +149,8 @@ func (w *World) Examine(e Exam) (Result, error) {
 	return w.sit(e, func(d *device) (*model.Model, error) {
 		switch {
 		case d.node != nil:
-			return d.node.Learner().Settled(), nil
+			m, a := d.node.Settled() // which is a step of the mind's: what is kept on the disk has to tell of it
+			return m, d.perform(a)
 		case !d.begun:
 			return w.opt.Base, nil
 		}

@@ -160,6 +160,19 @@ func IsTerminal(f any) bool {
 	return ok && term.IsTerminal(int(fd.Fd()))
 }
 
+// Width is how many letters a line of a writer has: those of a terminal, and 80 of anything else.
+func Width(f any) int {
+	if fd, ok := f.(interface{ Fd() uintptr }); ok {
+		if w, _, err := term.GetSize(int(fd.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 80
+}
+
+// HasColour reports whether a writer is a terminal whose user does not mind colour, as told by $NO_COLOR.
+func HasColour(f any) bool { return IsTerminal(f) && os.Getenv("NO_COLOR") == "" }
+
 // JSON prints v as one indented document.
 func JSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

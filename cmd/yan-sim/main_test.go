@@ -80,9 +80,9 @@ func TestSmallWorld(t *testing.T) {
 	if bytes.Contains(page, []byte("src=\"http")) || bytes.Contains(page, []byte("<?xml")) {
 		t.Error("the report is not a page of its own")
 	}
-	table, err := os.ReadFile(filepath.Join(dir, "results.csv"))
+	table, err := os.ReadFile(filepath.Join(dir, "curves.csv"))
 	if err != nil || bytes.Count(table, []byte("\n")) != 1+12+4 {
-		t.Errorf("%v: results.csv: %s", err, table)
+		t.Errorf("%v: curves.csv: %s", err, table)
 	}
 
 	status, out, errs = call(t, args...)
@@ -100,9 +100,9 @@ func TestSmallWorld(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	s := summary{Devices: 4, Scenario: "roles", Seed: 1, Virtual: 90, Wall: 1.5, Events: 1234, Sent: 5678, Transcript: "abc",
-		Accuracy: trio{0.1, 0.2, 0.3, 0.4}, Bits: trio{4, 3, 2, 1}, Laws: []lawHeld{{"one", true}, {"two", false}}}
+		Accuracy: trio{0.1, 0.2, 0.3, 0.4}, Bits: trio{4, 3, 2, 1}, Laws: []lawHeld{{"one", true}, {"two", false}}, seen: newChronicle(nil, time.Minute)}
 	var b bytes.Buffer
-	if err := s.print(&b); err != nil {
+	if err := s.print(&b, 80, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"4 devices, scenario roles, seed 1: 1 min 30 s of virtual time in 1.50 s, 1,234 events, 5.68 kB sent by each",

@@ -2,167 +2,246 @@ package main
 
 import (
 	"bytes"
-	"encoding/csv"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"image/color"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-
+	"github.com/yanmesh/yan/cmd/internal/chart"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 )
 
-var page = template.Must(template.New("report").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{{.S.Devices}} devices</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222;background:#fff}
-table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:right;border-bottom:1px solid #ccc}td:first-child,th:first-child{text-align:left}
-svg{background:#fff;max-width:100%;height:auto}code{word-break:break-all}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}}</style>
-<h1>{{.S.Devices}} devices, scenario {{.S.Scenario}}</h1>
-<p>Data: {{.S.Data}}. Seed {{.S.Seed}}, {{printf "%.0f" .S.Virtual}} s of virtual time, {{.S.Events}} events, {{.S.Sent}} bytes sent by each device.
-Every device learnt from one user. What counts is text that nobody has seen, of users drawn from all.</p>
-<table><tr><th>devices</th><th>next byte right</th><th>bits a byte</th><th>on their own user</th></tr>
-{{range .Rows}}<tr><td>{{.Name}}</td><td>{{printf "%.2f" .Accuracy}} %</td><td>{{printf "%.4f" .Bits}}</td><td>{{printf "%.4f" .Own}}</td></tr>
-{{end}}</table>
-<h2>What devices know of everyone's data</h2>
-<p>The curve is a smaller sample than the table: eight devices, six users each.</p>
-{{.Knowledge}}
-<h2>What they sent</h2>
-{{.Traffic}}
-<h2>Laws</h2>
-<ul>{{range .S.Laws}}<li>{{if .Held}}held{{else}}<strong>broken</strong>{{end}}: {{.Name}}</li>{{end}}</ul>
-<p>Transcript: <code>{{.S.Transcript}}</code></p>
-</html>
-`))
+//go:embed report.html
+var pageText string
 
-// writeReport writes results.csv, result.json and report.html into dir.
+var page = template.Must(template.New("report").Funcs(template.FuncMap{"figures": isFigures}).Parse(pageText))
+
+// How wide pictures are drawn, in pixels: for a large screen, and for a telephone.
+const (
+	wide   = 720
+	narrow = 340
+)
+
+// A picture is one figure of the page, with what its colours mean.
+type picture struct {
+	About  string
+	Legend template.HTML
+	Wide   template.HTML
+	Narrow template.HTML // none if it is the same
+}
+
+// A grid is a table of the page.
+type grid struct {
+	About string
+	Head  []string
+	Rows  [][]string
+	Open  bool
+}
+
+// A section is a part of the page. One without pictures and grids says why.
+type section struct {
+	ID, Name string
+	Says     string
+	Pictures []picture
+	Grids    []grid
+}
+
+// draw draws a picture for both widths.
+func draw(about string, keys []chart.Key, svg func(width float64) string) picture {
+	p := picture{About: about, Wide: template.HTML(svg(wide)), Narrow: template.HTML(svg(narrow))} // chart escapes what it draws
+	if len(keys) > 1 {
+		p.Legend = template.HTML(chart.Legend(keys))
+	}
+	return p
+}
+
+// writeReport writes report.html, result.json and tables into dir.
 func writeReport(dir string, s summary) error {
 	j, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	table, err := s.csv()
+	html, err := s.html()
 	if err != nil {
 		return err
 	}
-	minutes := func(y func(point) float64) (xy plotter.XYs) {
-		for _, p := range s.seen.points {
-			xy = append(xy, plotter.XY{X: p.at.Minutes(), Y: y(p)})
+	files := map[string][]byte{"result.json": append(j, '\n'), "report.html": html}
+	for name, rows := range map[string][][]string{
+		"curves.csv": s.curvesCSV(), "bytes.csv": s.bytesCSV(), "taught.csv": s.seen.taughtCSV(), "central.csv": s.seen.centralCSV(), "failures.csv": s.seen.failuresCSV(),
+	} {
+		if files[name], err = encodeCSV(rows); err != nil {
+			return err
 		}
-		return xy
 	}
-	knowledge, err := picture("bits a byte of everyone's held-out text", minutes(func(p point) float64 { return p.bits.Mean }),
-		level{"untaught", s.Bits.Untaught, grey}, level{"alone, at the end", s.Bits.Alone, red}, level{"centralised, at the end", s.Bits.Centralised, green})
-	if err != nil {
-		return err
-	}
-	traffic, err := picture("MB sent by each device", minutes(func(p point) float64 { return float64(p.sent) / float64(s.Devices) / 1e6 }))
-	if err != nil {
-		return err
-	}
-	type row struct {
-		Name                string
-		Accuracy, Bits, Own float64
-	}
-	var html bytes.Buffer
-	err = page.Execute(&html, map[string]any{
-		"S": s, "Knowledge": template.HTML(knowledge), "Traffic": template.HTML(traffic),
-		"Rows": []row{
-			{"untaught", 100 * s.Accuracy.Untaught, s.Bits.Untaught, s.OwnBits.Untaught},
-			{"alone", 100 * s.Accuracy.Alone, s.Bits.Alone, s.OwnBits.Alone},
-			{"in the mesh", 100 * s.Accuracy.Mesh, s.Bits.Mesh, s.OwnBits.Mesh},
-			{"centralised", 100 * s.Accuracy.Centralised, s.Bits.Centralised, s.OwnBits.Centralised},
-		},
-	})
-	if err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name string
-		b    []byte
-	}{{"results.csv", table}, {"result.json", append(j, '\n')}, {"report.html", html.Bytes()}} {
-		if err := ui.WriteFile(filepath.Join(dir, f.name), f.b); err != nil {
+	for name, b := range files {
+		if err := ui.WriteFile(filepath.Join(dir, name), b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// csv is the curve, then the four figures at the end.
-func (s summary) csv() ([]byte, error) {
+// html is the page.
+func (s summary) html() ([]byte, error) {
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-	rows := [][]string{{"who", "virtual_seconds", "bits_per_byte", "accuracy", "own_bits_per_byte", "bytes_sent"}}
-	for _, p := range s.seen.points {
-		rows = append(rows, []string{"sample of the mesh", num(p.at.Seconds()), num(p.bits.Mean), num(p.accuracy.Mean), num(p.own.Mean), fmt.Sprint(p.sent)})
-	}
-	end := func(name string, get func(trio) float64) {
-		rows = append(rows, []string{name, num(s.Virtual), num(get(s.Bits)), num(get(s.Accuracy)), num(get(s.OwnBits)), ""})
-	}
-	end("untaught", func(t trio) float64 { return t.Untaught })
-	end("alone", func(t trio) float64 { return t.Alone })
-	end("mesh", func(t trio) float64 { return t.Mesh })
-	end("centralised", func(t trio) float64 { return t.Centralised })
-	err := w.WriteAll(rows)
+	err := page.Execute(&b, map[string]any{
+		"S": s, "Sentence": s.sentence, "Command": s.command, "Settings": s.settings, "Failed": s.failed,
+		"Facts": s.facts(), "Results": s.results(),
+		"Sections": []section{s.knowledge(), s.bytesSent(), s.taught(), s.central(), s.failures()},
+		"CSS":      template.CSS(chart.CSS), "Script": template.JS(chart.Script), // both ours
+	})
 	return b.Bytes(), err
 }
 
-var (
-	blue  = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
-	red   = color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}
-	green = color.RGBA{R: 0x2c, G: 0xa0, B: 0x2c, A: 0xff}
-	grey  = color.RGBA{R: 0x80, G: 0x80, B: 0x80, A: 0xff}
-)
+// facts is a line on the size of the run.
+func (s summary) facts() string {
+	return fmt.Sprintf("Seed %d, %s of virtual time, %s events, %s sent by each device. Data: %s.", s.Seed,
+		ui.Duration(time.Duration(s.Virtual*float64(time.Second))), ui.Count(int64(s.Events)), ui.Bytes(int64(s.Sent)), s.Data)
+}
 
-// A level is a figure that does not change with time.
-type level struct {
+// ways are the ways to learn, in the order in which they are shown.
+var ways = []struct {
 	name   string
-	y      float64
-	colour color.Color
+	colour int
+	get    func(trio) float64
+}{
+	{"untaught", -1, func(t trio) float64 { return t.Untaught }},
+	{"alone", 1, func(t trio) float64 { return t.Alone }},
+	{"in the mesh", 0, func(t trio) float64 { return t.Mesh }},
+	{"centralised", 2, func(t trio) float64 { return t.Centralised }},
 }
 
-// picture draws a curve over minutes, and levels to compare it with, as an SVG element.
-func picture(label string, xy plotter.XYs, levels ...level) (string, error) {
-	p := plot.New()
-	p.X.Label.Text, p.Y.Label.Text = "virtual minutes", label
-	p.X.Min = 0
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
-	l, err := plotter.NewLine(xy)
-	if err != nil {
-		return "", fmt.Errorf("plot: %w", err)
+// results is the table of what was measured at the end.
+func (s summary) results() grid {
+	g := grid{Open: true, Head: []string{"devices", "right", "of their own user"}}
+	if s.Bits != (trio{}) {
+		g.Head = []string{"devices", "right", "bits a byte", "right of their own user", "bits a byte of it"}
 	}
-	l.Color, l.Width = blue, vg.Points(2)
-	p.Add(l)
-	if len(levels) > 0 {
-		p.Legend.Add("in the mesh", l)
-	}
-	for _, v := range levels {
-		line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: v.y}, {X: xy[len(xy)-1].X, Y: v.y}})
-		if err != nil {
-			return "", fmt.Errorf("plot: %w", err)
+	for _, w := range ways {
+		right, bits, own, ownBits := w.get(s.Accuracy), w.get(s.Bits), w.get(s.OwnAccuracy), w.get(s.OwnBits)
+		switch {
+		case right == 0 && bits == 0: // it was not measured
+		case s.Bits != (trio{}):
+			g.Rows = append(g.Rows, []string{w.name, share(right), fmt.Sprintf("%.4f", bits), share(own), fmt.Sprintf("%.4f", ownBits)})
+		default:
+			g.Rows = append(g.Rows, []string{w.name, share(right), share(own)})
 		}
-		line.Color, line.Dashes = v.colour, []vg.Length{vg.Points(6), vg.Points(4)}
-		p.Add(line)
-		p.Legend.Add(v.name, line)
 	}
-	to, err := p.WriterTo(8*vg.Inch, 4*vg.Inch, "svg")
-	if err != nil {
-		return "", fmt.Errorf("plot: %w", err)
-	}
-	var b bytes.Buffer
-	if _, err := to.WriteTo(&b); err != nil {
-		return "", fmt.Errorf("plot: %w", err)
-	}
-	svg := b.Bytes()
-	if at := bytes.Index(svg, []byte("<svg")); at > 0 { // the XML declaration has no place within a page
-		svg = svg[at:]
-	}
-	return string(svg), nil
+	return g
 }
+
+// knowledge is how what devices know changed with time.
+func (s summary) knowledge() section {
+	sec := section{ID: "knowledge", Name: "What devices know of everyone's data"}
+	ps := s.seen.points
+	if len(ps) == 0 {
+		sec.Says = "No device was asked before the run ended."
+		return sec
+	}
+	sec.Says = fmt.Sprintf("Asked were %d devices, the same at all times, on data that nobody has seen of users drawn from all. It is a smaller sample than that of the table above. "+
+		"The line is the device in the middle; the dark band holds half of the devices, the light one all.", ps[len(ps)-1].devices)
+	show := func(label, what string, at trio, get func(point) band) {
+		l := chart.Lines{Title: what + " over time", Label: label, Lines: []chart.Line{s.curve(get)}}
+		for _, w := range ways {
+			if v := w.get(at); v != 0 && w.name != "in the mesh" {
+				l.Levels = append(l.Levels, chart.Level{Name: w.name + levelWhen(w.name), Colour: w.colour, Y: v})
+			}
+		}
+		sec.Pictures = append(sec.Pictures, draw(what, l.Keys(), l.SVG))
+	}
+	if s.hasBits() {
+		show("bits a byte ↓ is better", "Bits a byte of everyone's held-out text", s.Bits, func(p point) band { return p.bits })
+	}
+	show("share right ↑ is better", "Share of what was asked that was right", s.Accuracy, func(p point) band { return p.accuracy })
+	g := grid{About: "The curves as a table", Head: []string{"time", "bytes sent by each"}}
+	if s.hasBits() {
+		g.Head = append(g.Head, "bits a byte", "least", "most")
+	}
+	g.Head = append(g.Head, "right", "least", "most")
+	for _, p := range thin(ps, 60) {
+		row := []string{clock(p.at), ui.Bytes(int64(p.sent) / int64(max(s.Devices, 1)))}
+		if s.hasBits() {
+			row = append(row, fmt.Sprintf("%.4f", p.bits.Mid), fmt.Sprintf("%.4f", p.bits.Min), fmt.Sprintf("%.4f", p.bits.Max))
+		}
+		g.Rows = append(g.Rows, append(row, share(p.accuracy.Mid), share(p.accuracy.Min), share(p.accuracy.Max)))
+	}
+	sec.Grids = append(sec.Grids, g)
+	return sec
+}
+
+// levelWhen says of which time a level is.
+func levelWhen(name string) string {
+	if name == "untaught" {
+		return ""
+	}
+	return ", at the end"
+}
+
+// hasBits reports whether devices were asked about text.
+func (s summary) hasBits() bool {
+	return len(s.seen.points) > 0 && s.seen.points[0].bits.Max > 0
+}
+
+func (s summary) curve(get func(point) band) chart.Line {
+	l := chart.Line{Name: "in the mesh", Bands: make([][2][]float64, 2)}
+	for _, p := range s.seen.points {
+		b := get(p)
+		l.At, l.Y = append(l.At, p.at), append(l.Y, b.Mid)
+		for i, v := range [][2]float64{{b.Min, b.Max}, {b.Low, b.High}} {
+			l.Bands[i][0], l.Bands[i][1] = append(l.Bands[i][0], v[0]), append(l.Bands[i][1], v[1])
+		}
+	}
+	return l
+}
+
+// thin leaves at most n of many, the last always.
+func thin[T any](list []T, n int) []T {
+	if len(list) <= n {
+		return list
+	}
+	few := make([]T, n)
+	for i := range few {
+		few[i] = list[(i+1)*len(list)/n-1]
+	}
+	return few
+}
+
+// share prints a share as a percentage.
+func share(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) }
+
+// clock prints a virtual time: 0:12:30.
+func clock(d time.Duration) string {
+	d = d.Round(time.Second)
+	return fmt.Sprintf("%d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
+}
+
+// isFigures reports whether a cell stands flush right.
+func isFigures(cell string) bool {
+	cell = strings.TrimLeft(cell, "+-−–")
+	return cell == "" || cell[0] >= '0' && cell[0] <= '9'
+}
+
+// plural is a count of things.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return ui.Count(int64(n)) + " " + many
+}
+
+func count(n int) string { return ui.Count(int64(n)) }
+
+// signed prints a gain: +0.0312, −0.4000, 0.
+func signed(v float64) string {
+	s := fmt.Sprintf("%+.4f", v)
+	if strings.Trim(s, "+-0.") == "" {
+		return "0"
+	}
+	return strings.Replace(s, "-", "−", 1)
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

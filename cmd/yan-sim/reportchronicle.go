@@ -27,6 +27,7 @@ type chronicle struct {
 	sent   []sample
 	every  time.Duration // the least time between two samples
 	lost   uint64        // messages, by the last of them
+	kinds  [16]sim.Traffic
 
 	pairs    map[pair]*lesson // if there are few devices
 	teachers []lesson         // by device
@@ -43,7 +44,7 @@ type chronicle struct {
 	width    time.Duration    // of a bucket
 	buckets  []bucket
 	spans    []span // in which the mesh was divided
-	up, most int    // devices
+	up, down int    // devices that were switched on
 	end      time.Duration
 }
 
@@ -61,7 +62,8 @@ type (
 type lesson struct {
 	tried, taken, refused, harmful, regretted, shunned int
 
-	gain float64 // nats an event, of those taken in and those undone
+	gain float64 // nats an event, of those taken in
+	cost float64 // of those undone; below zero
 }
 
 func (l *lesson) add(m sim.Moment) {
@@ -82,7 +84,7 @@ func (l *lesson) add(m sim.Moment) {
 		l.refused++
 	case protocol.Harmful:
 		l.harmful++
-		l.gain += m.Gain
+		l.cost += m.Gain
 	}
 }
 
@@ -121,7 +123,11 @@ type mishap struct {
 }
 
 // A bucket counts mishaps of a while.
-type bucket struct{ crashed, returned, refused, harmful, regretted, shunned, lost int }
+type bucket struct {
+	crashed, refused, harmful, regretted, shunned, lost int
+
+	down int // devices, at most
+}
 
 // A band is how a figure is spread over devices.
 type band struct{ Min, Low, Mid, High, Max, Mean float64 }
@@ -168,12 +174,14 @@ func (c *chronicle) name(device int) string {
 // watch is told every moment.
 func (c *chronicle) watch(m sim.Moment) {
 	c.end = max(c.end, m.At)
+	c.bucket(m.At) // so that those up to now know how many devices were down in them
 	switch m.What {
-	case sim.Started, sim.Returned:
+	case sim.Started:
 		c.up++
-		c.most = max(c.most, c.up)
+	case sim.Returned:
+		c.up, c.down = c.up+1, c.down-1
 	case sim.Crashed:
-		c.up--
+		c.up, c.down = c.up-1, c.down+1
 	case sim.Divided:
 		c.spans = append(c.spans, span{m.At, -1})
 	case sim.Healed:
@@ -250,13 +258,11 @@ func (c *chronicle) wrong(m sim.Moment) {
 	switch {
 	case m.What == sim.Crashed:
 		count = &b.crashed
-	case m.What == sim.Returned:
-		count = &b.returned
 	case m.What == sim.Regretted:
 		count = &b.regretted
 	case m.What == sim.Shunned:
 		count = &b.shunned
-	case m.What == sim.Divided, m.What == sim.Healed, m.What == sim.Calmed:
+	case m.What == sim.Divided, m.What == sim.Healed, m.What == sim.Calmed, m.What == sim.Returned:
 	case m.Verdict == protocol.Harmful:
 		count = &b.harmful
 	case m.Verdict == protocol.Refused:
@@ -289,19 +295,21 @@ func (c *chronicle) bucket(at time.Duration) *bucket {
 		c.buckets = c.buckets[:(len(c.buckets)+1)/2]
 	}
 	for len(c.buckets) <= int(at/c.width) {
-		c.buckets = append(c.buckets, bucket{})
+		c.buckets = append(c.buckets, bucket{down: c.down})
 	}
-	return &c.buckets[at/c.width]
+	b := &c.buckets[at/c.width]
+	b.down = max(b.down, c.down)
+	return b
 }
 
 func (b *bucket) add(o bucket) {
 	b.crashed += o.crashed
-	b.returned += o.returned
 	b.refused += o.refused
 	b.harmful += o.harmful
 	b.regretted += o.regretted
 	b.shunned += o.shunned
 	b.lost += o.lost
+	b.down = max(b.down, o.down)
 }
 
 // examine asks some devices, and notes how what they know is spread.
@@ -324,6 +332,7 @@ func (c *chronicle) sample(w *sim.World) {
 	s := sample{at: w.Now(), up: c.up}
 	for k := range s.bytes {
 		t := w.Traffic(protocol.Kind(k))
+		c.kinds[k] = t
 		s.bytes[k] = t.Bytes
 		s.lost += t.Lost
 	}
@@ -360,6 +369,8 @@ func (c *chronicle) strongest(of []lesson) (list []int) {
 			list = append(list, i)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(of[b].gain, of[a].gain) })
+	slices.SortStableFunc(list, func(a, b int) int {
+		return cmp.Or(cmp.Compare(of[b].gain, of[a].gain), cmp.Compare(of[b].cost, of[a].cost))
+	})
 	return list
 }

@@ -66,6 +66,7 @@ type summary struct {
 	sentence string // what the scenario shows
 	command  string // that runs it again
 	settings string // of the scenario
+	failed   string // why it ended early, if it did
 	seen     *chronicle
 }
 
@@ -119,6 +120,7 @@ func run(c *cobra.Command, o options) error {
 		failed = context.Cause(c.Context())
 	case errors.As(failed, &broken):
 		failed = again(o, failed)
+		s.failed = failed.Error()
 	default:
 		return failed
 	}
@@ -128,7 +130,7 @@ func run(c *cobra.Command, o options) error {
 	s.Spreading = r.lead.spreading()
 	s.sentence = sc.Sentence(s.figures(world.Options, r.lead))
 	s.Shows = s.sentence
-	if o.out != "" && (failed == nil || s.Interrupted) {
+	if o.out != "" {
 		if err := writeReport(o.out, s); err != nil {
 			return err
 		}
@@ -140,7 +142,7 @@ func run(c *cobra.Command, o options) error {
 	if failed != nil && !s.Interrupted {
 		return failed
 	}
-	return errors.Join(s.print(c.OutOrStdout()), failed)
+	return errors.Join(s.print(c.OutOrStdout(), ui.Width(c.OutOrStdout()), ui.HasColour(c.OutOrStdout())), failed)
 }
 
 // again adds to an error how to see it again.
@@ -315,30 +317,3 @@ func (t *transcript) close() (err error) {
 }
 
 func (t *transcript) sum() string { return hex.EncodeToString(t.hash.Sum(nil)) }
-
-func (s summary) print(w io.Writer) error {
-	fmt.Fprintf(w, "%d devices, scenario %s, seed %d: %s of virtual time in %s, %s events, %s sent by each\n\n", s.Devices, s.Scenario, s.Seed,
-		ui.Duration(time.Duration(s.Virtual*float64(time.Second))), ui.Duration(time.Duration(s.Wall*float64(time.Second))),
-		ui.Count(int64(s.Events)), ui.Bytes(int64(s.Sent)))
-	t := ui.NewTable("devices", "next byte right", "bits a byte", "own user")
-	row := func(name string, get func(trio) float64) {
-		t.Row(name, fmt.Sprintf("%.2f %%", 100*get(s.Accuracy)), fmt.Sprintf("%.4f", get(s.Bits)), fmt.Sprintf("%.4f", get(s.OwnBits)))
-	}
-	row("untaught", func(t trio) float64 { return t.Untaught })
-	row("alone", func(t trio) float64 { return t.Alone })
-	row("in the mesh", func(t trio) float64 { return t.Mesh })
-	row("centralised", func(t trio) float64 { return t.Centralised })
-	if err := t.Fprint(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	for _, l := range s.Laws {
-		word := "held"
-		if !l.Held {
-			word = "BROKEN"
-		}
-		fmt.Fprintf(w, "%-6s  %s\n", word, l.Name)
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n\ntranscript sha256 %s\n", s.sentence, s.Transcript)
-	return err
-}

@@ -106,21 +106,20 @@ func compareRecords(t mesh.Term, rank uint8, name protocol.Digest, t2 mesh.Term,
 
 // covers reports whether the record has each of these updates, or a later one, among its inputs.
 func (r *record) covers(skill string, us []*protocol.Update) bool {
-	for _, s := range r.a.Skills {
-		if s.Skill != skill {
-			continue
+	i := slices.IndexFunc(r.a.Skills, func(s protocol.Aligned) bool { return s.Skill == skill })
+	return i >= 0 && covers(r.a.Skills[i].Inputs, us)
+}
+
+func covers(ins []protocol.Input, us []*protocol.Update) bool {
+	for _, u := range us {
+		i, found := slices.BinarySearchFunc(ins, u.ID.Author, func(in protocol.Input, a protocol.PeerID) int {
+			return cmp.Compare(in.ID.Author, a)
+		})
+		if !found || ins[i].ID.Seq < u.ID.Seq {
+			return false
 		}
-		for _, u := range us {
-			i, found := slices.BinarySearchFunc(s.Inputs, u.ID.Author, func(in protocol.Input, a protocol.PeerID) int {
-				return cmp.Compare(in.ID.Author, a)
-			})
-			if !found || s.Inputs[i].ID.Seq < u.ID.Seq {
-				return false
-			}
-		}
-		return true
 	}
-	return false
+	return true
 }
 
 // valid reports whether a record counts: its author had the rank in our eyes, and lied in nothing.

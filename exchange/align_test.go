@@ -125,6 +125,50 @@ func TestMergeFrom(t *testing.T) {
 	}
 }
 
+// Where nobody has room for all versions, each central merges those that it holds, once, and then there is an end of it.
+func TestCentralsWithoutRoomComeToAnEnd(t *testing.T) {
+	w := swarm(5, func(c *Config) { c.MaxLive = 2 })
+	for _, n := range w.nodes {
+		w.offer(n.name, "music", 100, 0)
+	}
+	w.run(30 * time.Minute)
+	if n := strings.Count(w.log.String(), "to all: record"); n == 0 || n > len(w.nodes) {
+		t.Errorf("%d records of %d centrals", n, len(w.nodes))
+	}
+	w.log.Reset()
+	w.run(30 * time.Minute)
+	if strings.Contains(w.log.String(), "record of") {
+		t.Errorf("with nothing new: %s", w.log.String())
+	}
+}
+
+// A central that merged a version of its own which it signed for nobody else holds up nobody: the next one merges what all have.
+func TestASolitaryRecordIsPassedOver(t *testing.T) {
+	w, e, first := scene(t)
+	for i, n := range w.nodes {
+		n.act = nil
+		if i > 1 {
+			w.offer(n.name, "music", 64, 0)
+		}
+	}
+	w.run(0)
+	liar := first[0].name
+	w.spread(liar, w.forge(liar, e, 0, func(_ *protocol.Record, al *protocol.Alignment) {
+		for i, in := range al.Skills[0].Inputs {
+			if in.ID.Author == id(liar) {
+				al.Skills[0].Inputs[i].Digest[0] ^= 1
+			}
+		}
+	}))
+	w.node(liar).act = func(*protocol.Record, *protocol.Alignment) bool { return false }
+	w.run(3 * time.Minute)
+	for _, n := range w.nodes {
+		if al := n.m.Aligned(); n.name != liar && (len(al) != 1 || len(al[0].Inputs) != 8 || al[0].Author == id(liar)) {
+			t.Errorf("%s has %q", n.name, n.skills())
+		}
+	}
+}
+
 // A thousand terms among sixteen equals, in each of which there is something to do.
 func TestCentralsRotate(t *testing.T) {
 	w := swarm(16, func(c *Config) { c.Interval = time.Minute })

@@ -176,14 +176,14 @@ func (m *Machine) unaligned() (ms []Merge) {
 	best := map[string]*record{}
 	for _, r := range m.al.records {
 		for _, s := range r.a.Skills {
-			if m.valid(r) && (best[s.Skill] == nil || r.compare(best[s.Skill]) > 0) {
+			if m.valid(r) && (best[s.Skill] == nil || r.compare(best[s.Skill]) > 0) && !m.solitary(r, s) {
 				best[s.Skill] = r
 			}
 		}
 	}
 	for skill, us := range m.versions() {
 		known := best[skill]
-		if len(us) >= m.cfg.MergeFrom && (known == nil || !known.covers(skill, us)) {
+		if len(us) >= m.cfg.MergeFrom && (known == nil || !known.covers(skill, us)) && !m.content(skill, us) {
 			ms = append(ms, Merge{Skill: skill, Inputs: us})
 		}
 	}
@@ -199,6 +199,22 @@ func (m *Machine) unaligned() (ms []Merge) {
 	ms = ms[:min(len(ms), alignedPerTurn)]
 	slices.SortFunc(ms, func(x, y Merge) int { return cmp.Compare(x.Skill, y.Skill) })
 	return ms
+}
+
+// solitary reports whether a record's author merged another version of its own than the one it signed for us. Nobody can follow it then, and
+// nobody is to wait for it.
+func (m *Machine) solitary(r *record, s protocol.Aligned) bool {
+	return slices.ContainsFunc(s.Inputs, func(in protocol.Input) bool {
+		e := m.live[in.ID]
+		return in.ID.Author == r.m.Author && e != nil && e.u.Name() != in.Digest
+	})
+}
+
+// content reports whether one that has no room for all versions has all those that it holds merged. The last record is of a central
+// that may hold others: if each were to merge its own anew because of that, they would take turns at it for ever.
+func (m *Machine) content(skill string, us []*protocol.Update) bool {
+	al := m.al.aligned[skill]
+	return m.in.chose && al != nil && covers(al.Inputs, us)
 }
 
 // versions are the live updates by skill, in order of their authors, but for those that did harm here. Where there are too

@@ -70,14 +70,21 @@ func (w *World) rumoured(from, to *device, r *rumour) error {
 
 // alignedAlike compares, after calm, which versions of each skill the members of a cell merged: who sees only some of the others has
 // centrals of his own. Where one will not have a version that
-// the other has, because its author did harm there, they need not agree.
+// the other has, because its author did harm there, they need not agree; nor need who lies, who holds another version of its own than it signed, and
+// who has no room for all versions.
 func alignedAlike(w *World) error {
 	if !w.settled || !w.cell() {
 		return nil
 	}
 	for _, d := range w.devices {
+		if d.opt.Attack != "" || d.node.Conversation().Chose() {
+			continue
+		}
 		mine := d.node.Conversation().Aligned()
 		for _, o := range d.neighbours {
+			if o.opt.Attack != "" || o.node.Conversation().Chose() {
+				continue
+			}
 			theirs := o.node.Conversation().Aligned()
 			for _, al := range mine {
 				refuses := func(in protocol.Input) bool { return o.shuns(in.ID.Author) }

@@ -136,9 +136,8 @@ func halvesGoOn(w *World) error {
 }
 
 // sameSets compares neighbours, which is as good as comparing everyone who can reach everyone. What one
-// of them holds and the other will not take, because its author only did harm there, does not count, nor, where
-// devices hold no more than so much, what the other let go or would not have; nor does what one says of itself whose word is not
-// to be trusted.
+// of them holds and the other will not take, because its author only did harm there, does not count, nor what the
+// other has no room for; nor does what one says of itself whose word is not to be trusted.
 func sameSets(w *World) error {
 	if !w.settled {
 		return nil

@@ -30,6 +30,7 @@ type device struct {
 	disk  *journal   // nil for a device that never crashes: nobody would read it
 	life  int        // how often it was started: what was meant for an earlier life is lost
 	begun bool       // it has been switched on once
+	began time.Time  // when it was started last
 	back  time.Time  // when it will be up again
 	wake  time.Time  // the Tick that is planned
 	busy  time.Time  // until when its uplink is
@@ -125,6 +126,7 @@ func (d *device) start(how string) error {
 		return err
 	}
 	d.life++
+	d.began = d.w.now
 	clear(d.seen)
 	clear(d.rumours)
 	clear(d.sees)

@@ -127,8 +127,8 @@ func halvesGoOn(w *World) error {
 			switch {
 			case h.said > 0 && h.learnt == 0:
 				return fmt.Errorf("partition %d, half %d: users said %d bytes and nothing was learnt", i+1, s+1, h.said)
-			case h.offered > 0 && h.folds == 0:
-				return fmt.Errorf("partition %d, half %d: %d updates were announced early and nobody took one in", i+1, s+1, h.offered)
+			case h.due > 0 && h.folds == 0:
+				return fmt.Errorf("partition %d, half %d: %d updates were announced early and nobody tried one", i+1, s+1, h.due)
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/mesh"
@@ -54,18 +56,26 @@ func (w *World) envoy(u *protocol.Update) (*envoy, error) {
 // A cut is a partition, and what both halves did in it.
 type cut struct {
 	Partition
-	first   []bool // which devices are in the first half
-	active  bool
-	over    bool
-	half    [2]half
-	settled time.Time // until when an update has to be offered to be asked for
+	first  []bool // which devices are in the first half
+	active bool
+	over   bool
+	half   [2]half
 }
 
 type half struct {
-	said    int // bytes that users said
-	learnt  int // bytes that devices learnt
-	offered int // updates announced early enough to arrive, by someone with a neighbour in this half
-	folds   int // updates of this half tried by others of it since
+	said   int     // bytes that users said
+	learnt int     // bytes that devices learnt
+	offers []offer // updates announced in this half
+	due    int     // of them, that had to arrive before the partition ended
+	folds  int     // updates of this half tried by others of it since
+}
+
+// An offer is an update as it was announced.
+type offer struct {
+	d    *device
+	life int
+	at   time.Time
+	saw  []bool // which neighbours its author saw
 }
 
 func (c *cut) side(d *device) int {
@@ -93,7 +103,6 @@ func (w *World) divide(c *cut) error {
 		return nil
 	}
 	c.active = true
-	c.settled = w.now.Add(c.For / 2)
 	w.say("", "the mesh is divided")
 	w.note(nil, "", Moment{What: Divided})
 	w.noticeAcross(c)
@@ -105,6 +114,14 @@ func (w *World) heal(c *cut) error {
 		return nil
 	}
 	c.active, c.over = false, true
+	for i := range c.half {
+		h := &c.half[i]
+		for _, o := range h.offers {
+			if w.arrives(c, o) {
+				h.due++
+			}
+		}
+	}
 	w.say("", "the mesh is one again")
 	w.note(nil, "", Moment{What: Healed})
 	w.noticeAcross(c)
@@ -188,7 +205,7 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 		}
 		w.moved++
 		w.offers[u.ID] = u
-		w.offered(from, u)
+		w.offered(from)
 		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
 		w.note(from, "", Moment{What: Announced, Skill: u.Skill, Bytes: int(u.Size)})
 		return w.gossip(from, nil, u)
@@ -392,18 +409,45 @@ func (w *World) account(d *device, change func(*half)) {
 	}
 }
 
-func (w *World) offered(d *device, u *protocol.Update) {
+func (w *World) offered(d *device) {
 	for _, c := range w.cuts {
-		if !c.active || w.now.After(c.settled) {
-			continue
-		}
-		for k, o := range d.neighbours {
-			if d.sees[k] && o.node != nil && c.side(o) == c.side(d) && o.node.Wants(&u.Announce) {
-				c.half[c.side(d)].offered++
-				break
-			}
+		if c.active && d.opt.Attack == "" {
+			h := &c.half[c.side(d)]
+			h.offers = append(h.offers, offer{d, d.life, w.now, slices.Clone(d.sees)})
 		}
 	}
+}
+
+// arrives reports whether an update that was announced in a partition had to reach someone before its end: a neighbour has been up all the
+// time, has room for it, and could be told of it so often that not even these links lose all of it.
+func (w *World) arrives(c *cut, u offer) bool {
+	if u.d.node == nil || u.d.life != u.life || u.d.busy.After(w.now) || u.d.opt.Speed > 0 {
+		return false
+	}
+	for k, o := range u.d.neighbours {
+		if !u.d.sees[k] || o.node == nil || o.opt.Attack != "" || o.opt.Speed > 0 || c.side(o) != c.side(u.d) || o.began.After(u.at) || o.node.Conversation().Chose() || o.shuns(u.d.id) {
+			continue
+		}
+		j := slices.Index(o.neighbours, u.d)
+		if j < 0 || !o.sees[j] || o.busy.After(w.now) {
+			continue
+		}
+		loss := max(w.links(u.d).Loss, w.links(o).Loss)
+		rounds := float64(w.now.Sub(u.at)-4*max(w.links(u.d).MaxDelay, w.links(o).MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
+		told := math.Pow(1-loss, 4) * min(1, float64(max(w.opt.Exchange.Fanout, 1))/float64(len(u.d.neighbours)))
+		if rounds > 1 && loss == 0 && u.saw[k] || rounds*told > 12 {
+			return true
+		}
+	}
+	return false
+}
+
+// links is what lies between a device and whom it sends to.
+func (w *World) links(d *device) Links {
+	if d.opt.Links != nil {
+		return d.opt.Links.withDefaults()
+	}
+	return w.opt.Links
 }
 
 func (w *World) folded(d *device, f node.Fold) {

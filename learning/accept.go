@@ -62,7 +62,7 @@ func (l *Learner) verdict(pen int, without, with float64, n int) bool {
 	t.Trials++
 	t.Stands = false
 	gain := min((without-with)/float64(n), slight*l.cfg.Harm) // what was good for long does not outweigh what is bad now
-	open := l.tape.Open[pen]
+	open := l.open[pen]
 	mute := len(open) > 0 && slices.Min(open) > 0 && !l.spoke(pen) // some section always fires where keys are sound
 	if !(gain > -math.MaxFloat32) || mute {
 		gain = -gross

@@ -48,13 +48,19 @@ func (c *GateCache) solve(cfg GateConfig, bg *model.Background, samples []float3
 	h.Sum(key.samples[:0])
 
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s, ok := c.known[key]; ok {
+	s, ok := c.known[key]
+	c.mu.Unlock()
+	if ok {
 		return s.gate, s.report, nil
 	}
-	g, rep, err := solveGate(cfg, bg, samples, dim)
+	g, rep, err := solveGate(cfg, bg, samples, dim) // meanwhile others may look up theirs
 	if err != nil {
 		return g, rep, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.known[key]; ok { // somebody else was faster
+		return s.gate, s.report, nil
 	}
 	if c.known == nil {
 		c.known = map[gateKey]solvedGate{}

@@ -240,10 +240,11 @@ func (l *Learner) foreign(author string, d *Delta) (*Skill, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.bank.Gate = gate
+	b := *d.bank // its weights are shared with others who take in the same, and never written
+	b.Gate = gate
 	return &Skill{
 		Name: d.Name, Author: author, Events: d.Events, Gain: d.Gain, Report: rep,
-		bank: d.bank, samples: d.samples, solved: d.Events,
+		bank: &b, samples: d.samples, solved: d.Events, from: d,
 	}, nil
 }
 
@@ -307,11 +308,11 @@ type present struct {
 }
 
 func (l *Learner) present() present {
-	return present{slices.Clone(l.skills), slices.Clone(l.tape.Open), l.wrote}
+	return present{slices.Clone(l.skills), slices.Clone(l.open), l.wrote}
 }
 
 func (l *Learner) back(p present) {
-	l.skills, l.tape.Open, l.wrote = p.skills, p.open, p.wrote
+	l.skills, l.open, l.wrote = p.skills, p.open, p.wrote
 	l.rebuild()
 }
 
@@ -321,8 +322,8 @@ func (l *Learner) replace(skills []*Skill, old func(*Skill) bool) (gone []*Skill
 	for i, o := range l.skills {
 		if !old(o) {
 			next.skills = append(next.skills, o)
-			if i < len(l.tape.Open) {
-				next.open = append(next.open, l.tape.Open[i])
+			if i < len(l.open) {
+				next.open = append(next.open, l.open[i])
 			}
 			continue
 		}
@@ -332,7 +333,7 @@ func (l *Learner) replace(skills []*Skill, old func(*Skill) bool) (gone []*Skill
 		}
 		next.skills = append(next.skills, skills...)
 		next.move(i, l.wrote, len(skills)-1) // none may come
-		if i < len(l.tape.Open) {
+		if i < len(l.open) {
 			next.open = append(next.open, make([][]float32, len(skills))...) // no event has met them
 		}
 	}

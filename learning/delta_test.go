@@ -264,7 +264,7 @@ func FuzzDecodeDelta(f *testing.F) {
 		if _, err := DecodeDelta(again, m.Config, printOnce()); err != nil {
 			t.Fatalf("what was encoded cannot be decoded: %v", err)
 		}
-		l := &Learner{cfg: small.withDefaults(m.Config), base: m, print: printOnce(), state: m.NewState(), live: m.NewState()}
+		l := &Learner{cfg: small.withDefaults(m.Config), base: m, print: printOnce(), state: m.NewState(), live: m.NewState(), desk: new(desk)}
 		l.rebuild()
 		if _, err := l.Fold("fuzz", d); err != nil {
 			return

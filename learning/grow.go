@@ -122,8 +122,8 @@ func (l *Learner) used(n int) {
 	keep := portable.Pow(useKeep, float64(n))
 	for i, s := range l.skills {
 		var open float64
-		if i < len(l.tape.Open) {
-			for _, v := range l.tape.Open[i] {
+		if i < len(l.open) {
+			for _, v := range l.open[i] {
 				open += float64(v) / float64(n)
 			}
 		}
@@ -144,7 +144,7 @@ func (l *Learner) retire() {
 	var idle []*Skill
 	for i, s := range l.skills {
 		busy := s.bank.Gate.Force || s.infant() && s.Own() || i == l.wrote || s.Own() && s.Name == l.focus
-		open := i < len(l.tape.Open) && slices.ContainsFunc(l.tape.Open[i], func(v float32) bool { return v > 0 })
+		open := i < len(l.open) && slices.ContainsFunc(l.open[i], func(v float32) bool { return v > 0 })
 		if !busy && !open && s.Bytes() > 0 {
 			idle = append(idle, s)
 		}

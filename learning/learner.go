@@ -80,6 +80,7 @@ type Skill struct {
 	Report GateReport
 
 	bank    *model.Bank
+	from    *Delta    // that it was taken in from, whose weights it shares; nil for one of our own, or from a snapshot
 	samples []float32 // (n, ContextSize) reservoir of its context's evidence
 	offered uint64    // samples offered to the reservoir
 	until   uint64    // while Events is below, it is open whatever the context is
@@ -172,18 +173,15 @@ type Learner struct {
 	closed int      // chunks in a row without an open skill of our own
 	events uint64
 
-	tape    model.Tape
-	pass    gradient.Pass
-	lens    local.Lens
-	dlogits []float32
-	grad    *model.Bank
-	aside   *model.State // for thoughts beside the stream
-	past    *model.State // the stream up to the chunk that is being learnt from; nil until something foreign is there
+	*desk
+	open  [][]float32 // (skill, event) how far each gate was open in the chunk that was thought of last
+	grad  *model.Bank
+	aside *model.State // for thoughts beside the stream
+	past  *model.State // the stream up to the chunk that is being learnt from; nil until something foreign is there
 
 	spare    int       // events observed that no trial of a foreign skill was paid with yet
 	retried  uint64    // events thought of once more in such trials
 	failures []Failure // see TakeFailures
-	alone    model.Tape
 }
 
 // ErrNoBackground is returned for a base that cannot tell contexts apart.
@@ -201,7 +199,7 @@ func New(cfg Config, base *model.Model) (*Learner, error) {
 	if rules := []local.Rule{local.Backward, local.Top, local.Broadcast, local.Own}; !slices.Contains(rules, cfg.Rule) {
 		return nil, fmt.Errorf("learning: rule %q: skills learn by one of %q", cfg.Rule, rules)
 	}
-	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), wrote: -1, trust: firstTrust}
+	l := &Learner{cfg: cfg, base: base, rng: rand.NewPCG(cfg.Seed, 77), state: base.NewState(), live: base.NewState(), start: base.NewState(), aside: base.NewState(), desk: new(desk), wrote: -1, trust: firstTrust}
 	if cfg.Fast > 0 {
 		l.fast, l.heed = newFast(cfg.Fast), firstHeed
 	}
@@ -331,7 +329,7 @@ func (l *Learner) Read(in []sense.Event) (nats float64) {
 
 // expect lets the live stream go on by pending event i, and renews what is expected next.
 func (l *Learner) expect(i int) {
-	logits := l.model.Step(l.live, l.pending[i])
+	logits := l.step(l.live, l.pending[i])
 	if l.fast != nil {
 		var next opinion
 		o := &next
@@ -511,7 +509,7 @@ func (l *Learner) rehearse(n int) {
 	d := l.gradients(n)
 	for range l.cfg.Rehearse - 1 {
 		l.state.CopyFrom(l.start)
-		l.model.Forward(l.state, l.utterance[:n], &l.tape)
+		l.think(l.utterance[:n])
 		nats := gradient.CrossEntropy(d, l.tape.Logits, l.utterance[1:], 1/float32(n))
 		if nats < known*float64(n) || !l.write(l.wrote, d, l.utterance[1:], 1) {
 			return // the thought just had is that of the mind as it is
@@ -519,7 +517,7 @@ func (l *Learner) rehearse(n int) {
 	}
 	// The thought that the utterance leaves is that of the mind which knows it.
 	l.state.CopyFrom(l.start)
-	l.model.Forward(l.state, l.utterance[:n], &l.tape)
+	l.think(l.utterance[:n])
 }
 
 // beginUtterance begins a new one at the present state; what is pending is its context.
@@ -545,7 +543,7 @@ func (l *Learner) learn() (nats float64) {
 	pen := l.pen()
 	without, trial := l.trial(pen, n)
 	l.remember()
-	l.model.Forward(l.state, l.pending[:n], &l.tape)
+	l.think(l.pending[:n])
 	d := l.gradients(n)
 	nats = gradient.CrossEntropy(d, l.tape.Logits, l.pending[1:], 1/float32(n))
 	heal(l.state)
@@ -605,7 +603,7 @@ func (l *Learner) choose() int {
 		if s.infant() {
 			return i
 		}
-		if open := l.tape.Open; i < len(open) && len(open[i]) > 0 {
+		if open := l.open; i < len(open) && len(open[i]) > 0 {
 			var sum float32
 			for _, v := range open[i] {
 				sum += v
@@ -735,7 +733,7 @@ func (l *Learner) Forget(author, name string) error {
 
 func (l *Learner) remove(i int) {
 	l.skills = slices.Delete(l.skills, i, i+1)
-	l.tape.Open = nil // its openings were of other skills
+	l.open = nil // its openings were of other skills
 	l.wrote = -1
 	l.rebuild()
 }

@@ -96,7 +96,7 @@ func (l *Learner) suspect(n int) int {
 // opened reports whether the gate of skill i opened in the chunk, or would have if other skills had been heard.
 func (l *Learner) opened(i, n int) bool {
 	if l.focus == "" {
-		return slices.ContainsFunc(l.tape.Open[i], func(v float32) bool { return v > 0 })
+		return slices.ContainsFunc(l.open[i], func(v float32) bool { return v > 0 })
 	}
 	dim := l.base.Config.ContextSize()
 	for e := range slices.Chunk(l.tape.Context[:n*dim], dim) {

@@ -120,8 +120,8 @@ func (l *Learner) WriteSnapshot(w io.Writer) error {
 			Until: s.until, Solved: s.solved, Trust: &s.trust, Test: s.test, Stood: s.test.stood != nil, Mean: s.mean,
 			Gate: gateHeader{g.Force, g.Theta, g.Span, g.OwnBias, g.Weight != nil, g.Own != nil},
 		}
-		if i < len(l.tape.Open) {
-			sh.Open = l.tape.Open[i]
+		if i < len(l.open) {
+			sh.Open = l.open[i]
 		}
 		p := fmt.Sprintf("skill.%d.", i)
 		sh.Use = s.use
@@ -253,7 +253,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 	if want := fmt.Sprintf("%x", l.Fingerprint()); h.Base != want {
 		return bad("it was learnt on another base model (%.8s, this one is %.8s); start with that --model or another --home", h.Base, want)
 	}
-	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(), start: l.base.NewState(), aside: l.base.NewState(),
+	n := &Learner{cfg: l.cfg, base: l.base, print: l.print, rng: new(rand.PCG), state: l.base.NewState(), live: l.base.NewState(), start: l.base.NewState(), aside: l.base.NewState(), desk: l.desk,
 		focus: h.Focus, closed: h.Closed, events: h.Events, counted: h.Counted, pending: sense.Text(h.Pending), recent: sense.Text(h.Recent)}
 	if err := n.state.UnmarshalBinary(h.State); err != nil {
 		return err
@@ -365,7 +365,7 @@ func (l *Learner) ReadSnapshot(b []byte) error {
 			}
 		}
 		n.skills = append(n.skills, s)
-		n.tape.Open = append(n.tape.Open, sh.Open)
+		n.open = append(n.open, sh.Open)
 	}
 	if err := n.rng.UnmarshalBinary(h.Rand); err != nil {
 		return bad("its source of chance: %v", err)

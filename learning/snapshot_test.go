@@ -207,7 +207,7 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
 	m := base.Pocket()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l := &Learner{cfg: small.withDefaults(m.Config), base: m, print: printOnce(), state: m.NewState(), live: m.NewState()}
+		l := &Learner{cfg: small.withDefaults(m.Config), base: m, print: printOnce(), state: m.NewState(), live: m.NewState(), desk: new(desk)}
 		l.rebuild()
 		if err := l.ReadSnapshot(b); err != nil {
 			if l.events != 0 || len(l.skills) != 0 || len(l.pending) != 0 {

@@ -52,6 +52,9 @@ type Config struct {
 	Learning learning.Config
 	Exchange exchange.Config // Self, Model, Agent, Rand and Log are filled in
 
+	// Deltas, where it is not nil, is shared with other nodes of the process, for those who take in the same.
+	Deltas *learning.DeltaCache
+
 	// PublishEvery is how many events a shared skill learns between two announcements. If zero, 2048.
 	PublishEvery uint64
 
@@ -438,7 +441,11 @@ func (n *Node) disown(a *Actions) {
 
 // fold tries a peer's skill. It depends on the mind and the body alone, so that a replay decides alike.
 func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
-	d, err := learning.DecodeDelta(body, n.learner.Base().Config, n.learner.Fingerprint())
+	decode := learning.DecodeDelta
+	if n.cfg.Deltas != nil {
+		decode = n.cfg.Deltas.Decode
+	}
+	d, err := decode(body, n.learner.Base().Config, n.learner.Fingerprint())
 	if err != nil {
 		return Fold{Verdict: protocol.Refused, Reason: err.Error()}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/mesh"
@@ -22,9 +21,13 @@ type device struct {
 	id         protocol.PeerID
 	seed       uint64
 	utterances [][]byte
-	next       int // the utterance to be said next
-	neighbours []*device
-	sees       []bool // which of them the mesh has told it of
+	next       int       // the utterance to be said next
+	links      Links     // of what it sends
+	neighbours []*device // whom it ever met, or will
+	linked     []bool    // which of them sit beside it now
+	sees       []bool    // and which the mesh has told it of
+	place      int
+	seats      []seat // in the rings of its place
 
 	node  *node.Node // nil while it is down
 	disk  *journal   // nil for a device that never crashes: nobody would read it
@@ -34,6 +37,10 @@ type device struct {
 	back  time.Time  // when it will be up again
 	wake  time.Time  // the Tick that is planned
 	busy  time.Time  // until when its uplink is
+	off   time.Time  // until when its user has it switched off
+
+	thinks  time.Time      // until when it thinks
+	waiting []func() error // what it does then
 
 	seen    map[protocol.UpdateID]bool   // passed on by gossip, or being fetched
 	last    map[lineage]*protocol.Update // that came, of each skill of each author
@@ -77,21 +84,12 @@ func Utterances(text []byte) (us [][]byte) {
 	return us
 }
 
-// befriend makes two devices neighbours.
-func (d *device) befriend(o *device) {
-	if d == o || slices.Contains(d.neighbours, o) {
-		return
-	}
-	d.neighbours, d.sees = append(d.neighbours, o), append(d.sees, false)
-	o.neighbours, o.sees = append(o.neighbours, d), append(o.sees, false)
-}
-
 // config is what the node is built from; a device's every life has the same.
 func (d *device) config() node.Config {
 	o := &d.w.opt
 	c := node.Config{
 		Key: d.key, Seed: d.seed, Agent: "yan-sim", Share: d.opt.Share,
-		Learning: o.Learning, Exchange: o.Exchange,
+		Learning: o.Learning, Exchange: d.exchange(),
 		// A node looks at the end of each utterance whether a quarter of PublishEvery was learnt.
 		PublishEvery: max(4*uint64(len(d.opt.Stream)/o.Updates), 4),
 	}
@@ -104,7 +102,7 @@ func (d *device) config() node.Config {
 
 // boot switches a device on for the first time.
 func (d *device) boot() error {
-	if d.begun {
+	if d.begun || d.isOff() {
 		return nil
 	}
 	d.begun = true
@@ -122,6 +120,7 @@ func (d *device) start(how string) error {
 		}
 	}
 	d.node, d.wake, d.busy = n, time.Time{}, time.Time{}
+	d.thinks, d.waiting = time.Time{}, nil
 	if err := d.recall(); err != nil {
 		return err
 	}
@@ -157,20 +156,28 @@ func (d *device) crash() error {
 	if d.node == nil || d.w.calm {
 		return nil
 	}
-	d.remember()
-	d.node = nil
-	clear(d.sees)
 	d.back = d.w.now.Add(d.w.opt.Faults.Down)
 	d.w.say(d.opt.Name, "crashes")
 	d.w.note(d, "", Moment{What: Crashed})
-	d.w.noticeAround(d)
+	d.stop()
 	d.w.after(d.w.opt.Faults.Down, d.restart)
 	return nil
 }
 
-// restart brings a device back, from its disk, if it is down.
+// stop ends a node, of which the disk alone remains.
+func (d *device) stop() {
+	d.remember()
+	d.node = nil
+	clear(d.sees)
+	d.w.noticeAround(d)
+}
+
+// isOff reports whether the user has the device switched off; in the calm nobody has.
+func (d *device) isOff() bool { return d.w.now.Before(d.off) && !d.w.calm }
+
+// restart brings a device back, from its disk, if it is down and may be up.
 func (d *device) restart() error {
-	if d.node != nil {
+	if d.node != nil || d.isOff() {
 		return nil
 	}
 	if !d.begun {
@@ -189,8 +196,14 @@ func (d *device) speak() error {
 		d.w.after(d.back.Sub(d.w.now)+time.Second, d.speak)
 		return nil
 	}
+	return d.attend(d.listen)
+}
+
+// listen has the device hear what its user says next.
+func (d *device) listen() error {
 	u := d.utterances[d.next]
 	d.next++
+	d.think(len(u))
 	d.w.account(d, func(h *half) { h.said += len(u) })
 	if f := d.w.sabotage.speak; f != nil && f(d.index) {
 		return nil
@@ -216,10 +229,7 @@ func (d *device) speak() error {
 
 // hear hands an event to the node.
 func (d *device) hear(ev mesh.Event) error {
-	if d.node == nil {
-		return nil
-	}
-	return d.perform(d.node.Handle(d.w.now, ev))
+	return d.attend(func() error { return d.perform(d.node.Handle(d.w.now, ev)) })
 }
 
 // perform does what the node wants done, in the order that [node.Actions] promises.
@@ -251,10 +261,9 @@ func (d *device) perform(a node.Actions) error {
 	if len(a.Records) > 0 {
 		d.w.noteShunned(d)
 	}
-	for _, e := range a.Send {
-		if err := d.w.send(d, e); err != nil {
-			return fmt.Errorf("device %s: %w", d.opt.Name, err)
-		}
+	d.weigh(a.Folds)
+	if err := d.tell(a); err != nil {
+		return err
 	}
 	d.sleep(a.Wake)
 	return d.obey(&a)
@@ -272,6 +281,6 @@ func (d *device) sleep(until time.Time) {
 			return nil // another Tick was planned since
 		}
 		d.wake = time.Time{}
-		return d.perform(d.node.Tick(d.w.now))
+		return d.attend(func() error { return d.perform(d.node.Tick(d.w.now)) })
 	})
 }

@@ -89,6 +89,11 @@ func (j *journal) keep(n *node.Node, a node.Actions) error {
 	if j.gathered <= node.SnapshotEvery {
 		return nil
 	}
+	return j.settle(n)
+}
+
+// settle leaves a snapshot and what it needs, as [node.Run] does when it ends.
+func (j *journal) settle(n *node.Node) error {
 	if err := j.Snapshot(n.WriteSnapshot); err != nil {
 		return err
 	}

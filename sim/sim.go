@@ -304,6 +304,8 @@ type World struct {
 	planned uint64 // things ever planned: breaks ties, so that the order is total
 	events  uint64 // things that happened
 	wire    *rand.Rand
+	moves   *rand.Rand
+	places  map[int]*place
 	cuts    []*cut
 	calm    bool          // the storm is over
 	storm   time.Duration // how long it was, then
@@ -385,6 +387,11 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 		d.key = ed25519.NewKeyFromSeed(b[:])
 		d.id = protocol.NewPeerID(d.key.Public().(ed25519.PublicKey))
 		d.utterances = d.opt.said()
+		if d.links = opt.Links; o.Links != nil {
+			d.links = o.Links.withDefaults()
+		}
+		d.travel()
+		d.rest()
 		w.devices = append(w.devices, d)
 		w.byID[d.id] = d
 	}
@@ -396,30 +403,6 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 }
 
 func (w *World) chance(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, purpose)) }
-
-// overlay draws who is whose neighbour: rings through everyone in random order, so that nobody is cut
-// off and everyone has about Degree neighbours; or everyone, if Degree is as large as that.
-func (w *World) overlay() {
-	n := len(w.devices)
-	if w.cell() {
-		for i, a := range w.devices {
-			for _, b := range w.devices[:i] {
-				a.befriend(b)
-			}
-		}
-		return
-	}
-	r := w.chance(chanceOverlay)
-	for range (w.opt.Degree + 1) / 2 {
-		ring := r.Perm(n)
-		for i, a := range ring {
-			w.devices[a].befriend(w.devices[ring[(i+1)%n]])
-		}
-	}
-}
-
-// cell reports whether everyone sees everyone.
-func (w *World) cell() bool { return w.opt.Degree >= len(w.devices)-1 }
 
 // plan puts into the queue all that is known beforehand.
 func (w *World) plan(talk *rand.Rand) error {
@@ -454,12 +437,11 @@ func (w *World) plan(talk *rand.Rand) error {
 		victims := r.Perm(len(w.devices))
 		for k := range w.opt.Faults.Crashes {
 			d := w.devices[victims[k%len(victims)]]
-			if d.disk == nil {
-				d.disk = newJournal()
-			}
+			d.mayStop()
 			w.after(w.opt.Talk/10+time.Duration(r.Int64N(int64(w.opt.Talk*8/10)+1)), d.crash)
 		}
 	}
+	w.churn(r)
 	for _, p := range w.opt.Faults.Partitions {
 		c := &cut{Partition: p, first: make([]bool, len(w.devices))}
 		if c.Share == 0 {

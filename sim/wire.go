@@ -95,7 +95,7 @@ func (w *World) reachable(a, b *device) bool {
 			return false
 		}
 	}
-	return true
+	return a.place == b.place
 }
 
 func (w *World) divide(c *cut) error {
@@ -141,24 +141,28 @@ func (w *World) noticeAcross(c *cut) {
 
 // noticeAround has a device and its neighbours notice each other, or that one is gone.
 func (w *World) noticeAround(d *device) {
-	for k, o := range d.neighbours {
-		w.notice(d, k)
-		for j, back := range o.neighbours {
-			if back == d {
-				w.notice(o, j)
-			}
-		}
+	for _, o := range d.neighbours {
+		w.noticeEach(d, o)
 	}
+}
+
+// noticeEach has two neighbours notice each other, or that one is gone.
+func (w *World) noticeEach(a, b *device) {
+	w.notice(a, slices.Index(a.neighbours, b))
+	w.notice(b, slices.Index(b.neighbours, a))
 }
 
 // notice plans for a device to learn, a while later, whether its k-th neighbour is there.
 func (w *World) notice(d *device, k int) {
+	if k < 0 || !d.linked[k] && !d.sees[k] {
+		return
+	}
 	late := detection/2 + time.Duration(w.wire.Int64N(int64(detection)))
 	life := d.life
-	w.after(late, func() error {
+	look := func() error {
 		o := d.neighbours[k]
-		here := w.reachable(d, o)
-		if d.node == nil || d.life != life || d.sees[k] == here {
+		here := w.reachable(d, o) && d.linked[k]
+		if d.sees[k] == here {
 			return nil
 		}
 		d.sees[k] = here
@@ -167,7 +171,13 @@ func (w *World) notice(d *device, k int) {
 			ev.Kind = mesh.Joined
 		}
 		w.say(d.opt.Name, "sees that %s %v", o.opt.Name, ev.Kind)
-		return d.hear(ev)
+		return d.perform(d.node.Handle(w.now, ev))
+	}
+	w.after(late, func() error {
+		if d.life != life {
+			return nil
+		}
+		return d.attend(look)
 	})
 }
 
@@ -286,8 +296,8 @@ func (w *World) carry(from, to *device, f frame, arrive func() error) {
 	if from.busy.Before(w.now) {
 		from.busy = w.now
 	}
-	from.busy = from.busy.Add(time.Duration(float64(size) / float64(w.opt.Links.Bandwidth) * float64(time.Second)))
-	l := w.opt.Links
+	from.busy = from.busy.Add(time.Duration(float64(size) / float64(from.links.Bandwidth) * float64(time.Second)))
+	l := from.links
 	delay := l.MinDelay + time.Duration(w.wire.Int64N(int64(l.MaxDelay-l.MinDelay)+1))
 	lost := w.wire.Float64() < l.Loss && !w.calm
 	if lost || !w.reachable(from, to) {
@@ -421,7 +431,7 @@ func (w *World) offered(d *device) {
 // arrives reports whether an update that was announced in a partition had to reach someone before its end: a neighbour has been up all the
 // time, has room for it, and could be told of it so often that not even these links lose all of it.
 func (w *World) arrives(c *cut, u offer) bool {
-	if u.d.node == nil || u.d.life != u.life || u.d.busy.After(w.now) || u.d.opt.Speed > 0 {
+	if u.d.node == nil || u.d.life != u.life || u.d.busy.After(w.now) || u.d.opt.Speed > 0 || len(u.d.opt.Visits) > 0 {
 		return false
 	}
 	for k, o := range u.d.neighbours {
@@ -432,22 +442,14 @@ func (w *World) arrives(c *cut, u offer) bool {
 		if j < 0 || !o.sees[j] || o.busy.After(w.now) {
 			continue
 		}
-		loss := max(w.links(u.d).Loss, w.links(o).Loss)
-		rounds := float64(w.now.Sub(u.at)-4*max(w.links(u.d).MaxDelay, w.links(o).MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
+		loss := max(u.d.links.Loss, o.links.Loss)
+		rounds := float64(w.now.Sub(u.at)-4*max(u.d.links.MaxDelay, o.links.MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
 		told := math.Pow(1-loss, 4) * min(1, float64(max(w.opt.Exchange.Fanout, 1))/float64(len(u.d.neighbours)))
 		if rounds > 1 && loss == 0 && u.saw[k] || rounds*told > 12 {
 			return true
 		}
 	}
 	return false
-}
-
-// links is what lies between a device and whom it sends to.
-func (w *World) links(d *device) Links {
-	if d.opt.Links != nil {
-		return d.opt.Links.withDefaults()
-	}
-	return w.opt.Links
 }
 
 func (w *World) folded(d *device, f node.Fold) {

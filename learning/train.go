@@ -2,6 +2,7 @@ package learning
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type TrainConfig struct {
 	Hold     float64 `json:"hold,omitempty"`     // step by which all of a layer's biases follow its mean activity [0]
 	Seed     uint64  `json:"seed,omitempty"`     // all chance comes from here
 	Parallel int     `json:"parallel,omitempty"` // streams are shared out among so many gradients [2]
+	Survey   int     `json:"survey,omitempty"`   // samples that the model keeps of its own contexts [2000]
 	Growth   Growth  `json:"growth,omitzero"`
 
 	// Optimizer is adam, sgd (momentum Beta1) or muon [adam]. What muon does not make orthogonal is moved by Adam.
@@ -148,6 +150,8 @@ func NewTrainer(c TrainConfig, sources []Source) (*Trainer, error) {
 	switch {
 	case total == 0:
 		return nil, errors.New("learning: train: no data")
+	case c.Survey < 0 || c.Survey > 1<<16:
+		return nil, fmt.Errorf("learning: a survey of %d samples", c.Survey)
 	case c.Bytes < 1 || c.Batch < 1 || c.Window < 1 || c.Segment < 2 || c.Parallel < 1:
 		return nil, fmt.Errorf("learning: train: bytes %d, batch %d, window %d, segment %d, parallel %d: all must be positive",
 			c.Bytes, c.Batch, c.Window, c.Segment, c.Parallel)
@@ -465,7 +469,7 @@ func (t *Trainer) calibrate(lead, take, stretches int) {
 	}
 }
 
-// surveySamples and surveyGroups say how much of its own contexts a base remembers.
+// surveySamples and surveyGroups say how much of its own contexts a base remembers, if its config does not say.
 const (
 	surveySamples = 2000
 	surveyGroups  = 8 // for each source
@@ -492,7 +496,7 @@ func (t *Trainer) Finish(half bool) (*model.Model, error) {
 			texts = append(texts, s.Text)
 		}
 	}
-	m.Background, err = Survey(m, texts, surveySamples, surveyGroups)
+	m.Background, err = Survey(m, texts, cmp.Or(t.cfg.Survey, surveySamples), surveyGroups)
 	return m, err
 }
 

@@ -56,6 +56,11 @@ func Pocket() Config {
 	return Config{Width: 64, Layers: 2, Channels: 4, Sections: 48, Neurons: 8, KeyRank: 16, Active: 4, Alpha: 0.5, ContextLayer: 1}
 }
 
+// Tiny is the shape for worlds of thousands of devices on one machine: 26 thousand parameters.
+func Tiny() Config {
+	return Config{Width: 32, Layers: 2, Channels: 4, Sections: 12, Neurons: 4, KeyRank: 8, Active: 2, Alpha: 0.5, ContextLayer: 1}
+}
+
 // Limits of a Config read from a file: beyond them a file is foreign or hostile.
 const (
 	maxWidth    = 4096

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"weak"
 
 	"github.com/yanmesh/yan/model/kernel"
 )
@@ -65,14 +67,56 @@ const maxHeadInputs = 1 << 16
 // Examples themselves are not kept. A Head is not safe for concurrent use.
 type Head struct {
 	cfg     HeadConfig
-	weights []float32 // (Features, Inputs+1), each +1 or −1
-	moments []int64   // (width, width) of features, upper triangle, row by row
+	weights *headWeights // nil until it is shown something; those of one shape share them
+	moments []int64      // (width, width) of features, upper triangle, row by row, in steps of 1/unit
+	unit    int64        // 1, but for a knack's sums: see knackUnit
 	classes map[string]*classSum
-
-	ws       *kernel.Workspace
-	in, rows []float32 // scratch: (headRows, Inputs+1) and (headRows, width)
-	panel    []float32 // scratch: (headPanel, width)
 }
+
+// headWeights are a head's fixed random weights, (Features, Inputs+1), each +1 or −1.
+type headWeights struct{ w []float32 }
+
+// headShape is what they depend on.
+type headShape struct {
+	inputs, features int
+	seed             uint64
+}
+
+// sharedWeights has the weights of every shape that somebody in this process uses: thousands of simulated devices have one skill.
+var sharedWeights struct {
+	sync.Mutex
+	of map[headShape]weak.Pointer[headWeights]
+}
+
+// weightsOf returns the weights of a shape, those that somebody has if anybody does.
+func weightsOf(cfg HeadConfig) *headWeights {
+	at := headShape{cfg.Inputs, cfg.Features, cfg.Seed}
+	sharedWeights.Lock()
+	defer sharedWeights.Unlock()
+	if p := sharedWeights.of[at].Value(); p != nil {
+		return p
+	}
+	p := &headWeights{make([]float32, cfg.Features*(cfg.Inputs+1))}
+	r := rand.New(rand.NewPCG(cfg.Seed, 0))
+	for i := range p.w {
+		p.w[i] = float32(int(r.Uint64()>>63)*2 - 1)
+	}
+	if sharedWeights.of == nil {
+		sharedWeights.of = map[headShape]weak.Pointer[headWeights]{}
+	}
+	maps.DeleteFunc(sharedWeights.of, func(_ headShape, p weak.Pointer[headWeights]) bool { return p.Value() == nil })
+	sharedWeights.of[at] = weak.Make(p)
+	return p
+}
+
+// headScratch is room to think in. It outlives no call, so heads take it in turns.
+type headScratch struct {
+	ws       *kernel.Workspace
+	in, rows []float32 // (headRows, Inputs+1) and (headRows, width)
+	panel    []float32 // (headPanel, width)
+}
+
+var headScratches = sync.Pool{New: func() any { return &headScratch{ws: kernel.NewWorkspace()} }}
 
 // classSum is what a head knows of one class, or of one control.
 type classSum struct {
@@ -86,12 +130,7 @@ func NewHead(cfg HeadConfig) *Head {
 	if cfg.Inputs < 1 || cfg.Inputs > maxHeadInputs || cfg.Features < 1 || !(cfg.Ridge > 0) || !(cfg.Constant > 0 && cfg.Constant <= 100) {
 		panic(fmt.Sprintf("learning: no head has the shape %+v", cfg))
 	}
-	h := &Head{cfg: cfg, classes: map[string]*classSum{}, ws: kernel.NewWorkspace()}
-	h.weights = make([]float32, cfg.Features*(cfg.Inputs+1))
-	r := rand.New(rand.NewPCG(cfg.Seed, 0))
-	for i := range h.weights {
-		h.weights[i] = float32(int(r.Uint64()>>63)*2 - 1)
-	}
+	h := &Head{cfg: cfg, classes: map[string]*classSum{}, unit: 1}
 	w := h.width()
 	h.moments = make([]int64, w*(w+1)/2)
 	return h
@@ -119,24 +158,30 @@ func (h *Head) follow(x []float32, names []string, u []float32, sign int64) {
 	if !h.cfg.Controls || k == 0 || len(u)%k != 0 || len(x) != len(u)/k*h.cfg.Inputs {
 		panic("learning: head: as many rows of controls as of inputs are needed, and a head that is for controls")
 	}
-	width := h.width()
+	sc := headScratches.Get().(*headScratch)
+	defer headScratches.Put(sc)
 	for len(u) > 0 {
 		n := min(len(u)/k, headRows)
-		rows := h.expand(x[:n*h.cfg.Inputs], n)
-		h.addMoments(rows, n, sign)
+		rows := h.expand(sc, x[:n*h.cfg.Inputs], n)
+		h.addMoments(sc, rows, n, sign)
 		for c, name := range names {
-			s := h.class(name)
-			s.count += sign * int64(n)
-			for i := range n {
-				target := sign * int64(wholeInput(u[i*k+c]))
-				for j, v := range rows[i*width : (i+1)*width] {
-					s.sum[j] += target * int64(v)
-				}
-			}
-			h.drop(name)
+			h.addControl(name, rows, n, sign, func(i int) int64 { return int64(wholeInput(u[i*k+c])) })
 		}
 		x, u = x[n*h.cfg.Inputs:], u[n*k:]
 	}
+}
+
+// addControl adds n rows to what is known of a control, which should be to(i) in row i.
+func (h *Head) addControl(name string, rows []float32, n int, sign int64, to func(i int) int64) {
+	s, width := h.class(name), h.width()
+	s.count += sign * int64(n)
+	for i := range n {
+		target := sign * to(i)
+		for j, v := range rows[i*width : (i+1)*width] {
+			s.sum[j] += target * int64(v)
+		}
+	}
+	h.drop(name)
 }
 
 // Forget takes examples back that were learnt here or in a head that was added: what is left is equal to the bit
@@ -149,10 +194,12 @@ func (h *Head) count(x []float32, labels []string, sign int64) {
 		panic("learning: head: as many rows as labels are needed, and a head that is for classes")
 	}
 	width := h.width()
+	sc := headScratches.Get().(*headScratch)
+	defer headScratches.Put(sc)
 	for len(labels) > 0 {
 		n := min(len(labels), headRows)
-		rows := h.expand(x[:n*h.cfg.Inputs], n)
-		h.addMoments(rows, n, sign)
+		rows := h.expand(sc, x[:n*h.cfg.Inputs], n)
+		h.addMoments(sc, rows, n, sign)
 		for i, label := range labels[:n] {
 			h.addClass(label, rows[i*width:(i+1)*width], sign)
 		}
@@ -161,32 +208,35 @@ func (h *Head) count(x []float32, labels []string, sign int64) {
 }
 
 // expand computes the features of n ≤ headRows examples, (n, width): φ = ⌊rect(W·x)·spread/‖x‖⌉, whole numbers up to
-// headFull, and headFull itself as the last one. They belong to the head until its next call.
-func (h *Head) expand(x []float32, n int) []float32 {
+// headFull, and headFull itself as the last one. They belong to the scratch.
+func (h *Head) expand(sc *headScratch, x []float32, n int) []float32 {
+	if h.weights == nil {
+		h.weights = weightsOf(h.cfg)
+	}
 	d, f, width := h.cfg.Inputs+1, h.cfg.Features, h.width()
-	h.in, h.rows = grow(h.in, n*d), grow(h.rows, n*width)
+	sc.in, sc.rows = grow(sc.in, n*d), grow(sc.rows, n*width)
 	constant := float32(math.RoundToEven(headFull * h.cfg.Constant * math.Sqrt(float64(d-1))))
 	for i := range n {
-		in := h.in[i*d : (i+1)*d]
+		in := sc.in[i*d : (i+1)*d]
 		for j, v := range x[i*(d-1) : (i+1)*(d-1)] {
 			in[j] = wholeInput(v)
 		}
 		in[d-1] = max(constant, 1)
 	}
-	kernel.Gemm(h.ws, h.rows, width, h.in, d, 1, h.weights, 1, d, n, f, d, false)
+	kernel.Gemm(sc.ws, sc.rows, width, sc.in, d, 1, h.weights.w, 1, d, n, f, d, false)
 	for i := range n {
 		var squares float64 // exact too: whole numbers below 2⁵³
-		for _, v := range h.in[i*d : (i+1)*d] {
-			squares += float64(v) * float64(v)
+		for _, v := range sc.in[i*d : (i+1)*d] {
+			squares += float64(float64(v) * float64(v))
 		}
 		scale := headSpread / math.Sqrt(squares)
-		row := h.rows[i*width : (i+1)*width]
+		row := sc.rows[i*width : (i+1)*width]
 		for j, v := range row[:f] {
 			row[j] = float32(math.RoundToEven(min(max(float64(v), 0)*scale, headFull)))
 		}
 		row[f] = headFull
 	}
-	return h.rows
+	return sc.rows
 }
 
 // wholeInput is an input as a whole number. What is not a number says nothing.
@@ -198,15 +248,16 @@ func wholeInput(v float32) float32 {
 }
 
 // addMoments adds φφᵀ of n rows, a panel of rows of the triangle at a time.
-func (h *Head) addMoments(rows []float32, n int, sign int64) {
+func (h *Head) addMoments(sc *headScratch, rows []float32, n int, sign int64) {
 	width := h.width()
-	h.panel = grow(h.panel, headPanel*width)
+	sign *= h.unit
+	sc.panel = grow(sc.panel, headPanel*width)
 	for from := 0; from < width; from += headPanel {
 		to := min(from+headPanel, width)
 		m := width - from
-		kernel.Gemm(h.ws, h.panel, m, rows[from:], 1, width, rows[from:], width, 1, to-from, m, n, false)
+		kernel.Gemm(sc.ws, sc.panel, m, rows[from:], 1, width, rows[from:], width, 1, to-from, m, n, false)
 		for i := from; i < to; i++ {
-			line := h.panel[(i-from)*m+i-from : (i-from+1)*m]
+			line := sc.panel[(i-from)*m+i-from : (i-from+1)*m]
 			sum := h.moments[triangle(i, width):][:len(line)]
 			for j, v := range line {
 				sum[j] += sign * int64(v)
@@ -252,7 +303,7 @@ func (h *Head) Add(o *Head) error { return h.combine(o, 1) }
 func (h *Head) Subtract(o *Head) error { return h.combine(o, -1) }
 
 func (h *Head) combine(o *Head, sign int64) error {
-	if h.cfg != o.cfg {
+	if h.cfg != o.cfg || h.unit != o.unit {
 		return fmt.Errorf("learning: head: %+v and %+v do not add up: both need one shape and seed", h.cfg, o.cfg)
 	}
 	for i, v := range o.moments {
@@ -271,7 +322,7 @@ func (h *Head) combine(o *Head, sign int64) error {
 
 // Equal reports whether both heads have the same shape and the same sums, every one of them to the bit.
 func (h *Head) Equal(o *Head) bool {
-	return h.cfg == o.cfg && slices.Equal(h.moments, o.moments) &&
+	return h.cfg == o.cfg && h.unit == o.unit && slices.Equal(h.moments, o.moments) &&
 		maps.EqualFunc(h.classes, o.classes, func(a, b *classSum) bool {
 			return a.count == b.count && slices.Equal(a.sum, b.sum)
 		})

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/yanmesh/yan/model/kernel"
 )
 
 // blobs are examples of classes that lie about centres of their own.
@@ -135,7 +137,7 @@ func TestHeadSumsAreExact(t *testing.T) {
 	want := make([]int64, width*width)
 	perClass := map[string][]int64{}
 	for i := range n {
-		row := h.expand(x[i*dim:(i+1)*dim], 1)
+		row := h.expand(&headScratch{ws: kernel.NewWorkspace()}, x[i*dim:(i+1)*dim], 1)
 		if perClass[labels[i]] == nil {
 			perClass[labels[i]] = make([]int64, width)
 		}

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/yanmesh/yan/model/kernel"
 )
 
-// A Readout is a head's answers, solved from its sums at one time. It shares nothing with them that changes,
-// but it uses the head's scratch: both belong to one goroutine.
+// A Readout is a head's answers, solved from its sums at one time. It shares nothing with them that changes.
 type Readout struct {
 	head    *Head
 	classes []string  // sorted
@@ -22,22 +22,33 @@ var ErrNoClasses = errors.New("learning: head: it was shown no examples: learn s
 // Solve computes the read-out W = (G + λI)⁻¹·S, G being the second moments, S the sums of features of each class
 // and λ the ridge. It depends on the sums alone.
 func (h *Head) Solve() (*Readout, error) {
+	r, _, err := h.solve(nil)
+	return r, err
+}
+
+// solve is Solve. It also returns, of rows of features (n, width) that the head was shown among others, what it would say of each, (n, classes), had
+// it not been shown that one: the score less the share that is the row's own, h = φᵀ(G + λI)⁻¹φ (Allen 1974, "The Relationship
+// between Variable Selection and Data Augmentation and a Method for Prediction": leave-one-out of a ridge regression is exact). to is what
+// the score of row i should be.
+func (h *Head) solve(shown *answered) (*Readout, []float64, error) {
 	classes := h.Classes()
 	if len(classes) == 0 {
-		return nil, ErrNoClasses
+		return nil, nil, ErrNoClasses
 	}
 	width, k := h.width(), len(classes)
-	g := make([]float64, width*width) // the lower triangle
+	room := solveRooms.Get().(*solveRoom)
+	defer solveRooms.Put(room)
+	g := room.of(width * width) // the lower triangle
 	var trace float64
 	for i := range width {
 		row := h.moments[triangle(i, width):][:width-i]
 		for j, v := range row {
-			g[(i+j)*width+i] = float64(v)
+			g[(i+j)*width+i] = float64(v) / float64(h.unit)
 		}
-		trace += float64(row[0])
+		trace += float64(row[0]) / float64(h.unit)
 	}
 	for i := range width {
-		g[i*width+i] += h.cfg.Ridge * trace / float64(width)
+		g[i*width+i] += float64(h.cfg.Ridge * trace / float64(width))
 	}
 	s := make([]float64, width*k)
 	for c, label := range classes {
@@ -46,18 +57,73 @@ func (h *Head) Solve() (*Readout, error) {
 		}
 	}
 	if err := choleskyBlocked(g, width); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	solveBlocked(g, s, width, k)
-	r := &Readout{head: h, classes: classes, weights: make([]float32, len(s))}
-	scale := float64(headFull) // a score is 1 for the class and 0 for the others
+	forward(g, s, width, k)
+	backward(g, s, width, k)
+	full := 1.0 // what a score of 1 is in the sums
 	if h.cfg.Controls {
-		scale = 1 // the sums are of so many times a control
+		full = headFull
 	}
+	var without []float64
+	if shown != nil {
+		without = shown.leaveOneOut(g, s, width, classes, full)
+	}
+	r := &Readout{head: h, classes: classes, weights: make([]float32, len(s))}
 	for i, v := range s {
-		r.weights[i] = float32(v * scale)
+		r.weights[i] = float32(v * headFull / full)
 	}
-	return r, nil
+	return r, without, nil
+}
+
+// answered are rows of features of which it is known what should be said.
+type answered struct {
+	rows []float64                     // (n, width)
+	to   func(i int, c string) float64 // what row i should score for a class
+}
+
+func (a *answered) leaveOneOut(l, weights []float64, width int, classes []string, full float64) []float64 {
+	n, k := len(a.rows)/width, len(classes)
+	columns := make([]float64, len(a.rows)) // (width, n)
+	for i := range n {
+		for j, v := range a.rows[i*width : (i+1)*width] {
+			columns[j*n+i] = v
+		}
+	}
+	scores := make([]float64, n*k)
+	for i := range n {
+		for j, v := range a.rows[i*width : (i+1)*width] {
+			for c, w := range weights[j*k : (j+1)*k] {
+				scores[i*k+c] += float64(v * w)
+			}
+		}
+	}
+	forward(l, columns, width, n)
+	own := make([]float64, n)
+	for j := range width {
+		for i, v := range columns[j*n : (j+1)*n] {
+			own[i] += float64(v * v)
+		}
+	}
+	for i := range n {
+		share := min(own[i], 0.999)
+		for c, class := range classes {
+			scores[i*k+c] = float64((scores[i*k+c]/full - float64(share*a.to(i, class))) / (1 - share))
+		}
+	}
+	return scores
+}
+
+// solveRoom is room for a factor, which outlives no call.
+type solveRoom struct{ g []float64 }
+
+var solveRooms = sync.Pool{New: func() any { return new(solveRoom) }}
+
+func (r *solveRoom) of(n int) []float64 {
+	if cap(r.g) < n {
+		r.g = make([]float64, n)
+	}
+	return r.g[:n]
 }
 
 // Classes lists the classes, or the controls, in the order of the scores.
@@ -67,10 +133,12 @@ func (r *Readout) Classes() []string { return slices.Clone(r.classes) }
 // for the others; or what each control should be, from about −1 to 1. x is (n, Inputs).
 func (r *Readout) Scores(dst, x []float32) {
 	d, k, width := r.head.cfg.Inputs, len(r.classes), r.head.width()
+	sc := headScratches.Get().(*headScratch)
+	defer headScratches.Put(sc)
 	for n := len(x) / d; n > 0; {
 		m := min(n, headRows)
-		rows := r.head.expand(x[:m*d], m)
-		kernel.Gemm(r.head.ws, dst, k, rows, width, 1, r.weights, k, 1, m, k, width, false)
+		rows := r.head.expand(sc, x[:m*d], m)
+		kernel.Gemm(sc.ws, dst, k, rows, width, 1, r.weights, k, 1, m, k, width, false)
 		kernel.Scale(dst[:m*k], 1.0/headFull)
 		x, dst, n = x[m*d:], dst[m*k:], n-m
 	}
@@ -131,10 +199,10 @@ func subtractProducts(a []float64, n, i, from, to int) {
 		b2, b3 := a[(j+2)*n+from:][:len(x)], a[(j+3)*n+from:][:len(x)]
 		var s0, s1, s2, s3 float64
 		for p, v := range x {
-			s0 += v * b0[p]
-			s1 += v * b1[p]
-			s2 += v * b2[p]
-			s3 += v * b3[p]
+			s0 += float64(v * b0[p])
+			s1 += float64(v * b1[p])
+			s2 += float64(v * b2[p])
+			s3 += float64(v * b3[p])
 		}
 		y := a[i*n+j:][:4]
 		y[0], y[1], y[2], y[3] = y[0]-s0, y[1]-s1, y[2]-s2, y[3]-s3
@@ -146,18 +214,20 @@ func subtractProducts(a []float64, n, i, from, to int) {
 
 func dot64(x, y []float64) (s float64) {
 	for i, v := range x {
-		s += v * y[i]
+		s += float64(v * y[i])
 	}
 	return s
 }
 
-// solveBlocked replaces b, (n, k), by x with L·Lᵀ·x = b.
-func solveBlocked(l, b []float64, n, k int) {
-	axpy := func(y []float64, a float64, x []float64) {
-		for c, v := range x {
-			y[c] -= a * v
-		}
+// axpy takes a·x off y. The product is rounded, here and above, so that no machine fuses it with the difference and all come to the same.
+func axpy(y []float64, a float64, x []float64) {
+	for c, v := range x {
+		y[c] -= float64(a * v)
 	}
+}
+
+// forward replaces b, (n, k), by y with L·y = b.
+func forward(l, b []float64, n, k int) {
 	for i := range n {
 		y := b[i*k : (i+1)*k]
 		for p, v := range l[i*n : i*n+i] {
@@ -167,6 +237,10 @@ func solveBlocked(l, b []float64, n, k int) {
 			y[c] /= l[i*n+i]
 		}
 	}
+}
+
+// backward replaces b, (n, k), by x with Lᵀ·x = b.
+func backward(l, b []float64, n, k int) {
 	for i := n - 1; i >= 0; i-- {
 		y := b[i*k : (i+1)*k]
 		for c := range y {

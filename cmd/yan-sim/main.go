@@ -25,6 +25,8 @@ type options struct {
 	json       bool
 	out        string
 	transcript string
+	until      uint64
+	storm      int
 }
 
 func main() { ui.Main(command()) }
@@ -55,7 +57,10 @@ interrupt ends it with what was measured so far.`,
 
   # a world of your own
   yan-sim --show commuters > mine.yaml
-  yan-sim --scenario mine.yaml`,
+  yan-sim --scenario mine.yaml
+
+  # a thousand random worlds in which every law has to hold
+  yan-sim --storm 1000`,
 		Version: ui.Version(),
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return run(c, o) },
@@ -71,6 +76,8 @@ interrupt ends it with what was measured so far.`,
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
 	f.StringVar(&o.out, "out", "", "write report.html, its figures as CSV and JSON, and transcript.txt into this folder")
 	f.StringVar(&o.transcript, "transcript", "", "write a line for each event into this file")
+	f.Uint64Var(&o.until, "until", 0, "end after so many events, as a broken law says to see it again")
+	f.IntVar(&o.storm, "storm", 0, "play so many small random worlds, with all that can go wrong, until a law is broken")
 	return c
 }
 
@@ -123,6 +130,8 @@ func (o options) check() error {
 // print prints what does not run a world, and reports whether that was asked for.
 func (o options) print(c *cobra.Command) (asked bool, err error) {
 	switch {
+	case o.storm < 0 || o.storm > mostWorlds:
+		return true, ui.Usage("--storm %d: must lie between 1 and %d", o.storm, mostWorlds)
 	case o.list:
 		t := ui.NewTable("scenario", "what happens")
 		for _, name := range scenario.Names() {

@@ -138,8 +138,8 @@ func TestUsage(t *testing.T) {
 
 // A broken law is told with the command that shows it again, and ends a run with status 1.
 func TestBrokenLawIsTold(t *testing.T) {
-	err := again(options{devices: 5, scenario: "roles", seed: 9, length: time.Hour}, &sim.Broken{Law: "a law", Seed: 9, At: time.Minute, Err: errors.New("device x")})
-	for _, want := range []string{"seed 9, at 1m0s", "a law", "device x", "yan-sim --devices 5 --scenario roles --seed 9 --for 1h0m0s --transcript FILE"} {
+	err := again(options{devices: 5, scenario: "roles", seed: 9, length: time.Hour}, &sim.Broken{Law: "a law", Seed: 9, Event: 77, At: time.Minute, Err: errors.New("device x")})
+	for _, want := range []string{"seed 9, at 1m0s", "a law", "device x", "yan-sim --devices 5 --scenario roles --seed 9 --for 1h0m0s --until 77 --transcript FILE"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

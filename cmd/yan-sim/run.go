@@ -79,6 +79,9 @@ func run(c *cobra.Command, o options) error {
 	if asked, err := o.print(c); asked {
 		return err
 	}
+	if o.storm > 0 {
+		return storm(c, o)
+	}
 	sc, yaml, err := o.load()
 	if err != nil {
 		return err
@@ -104,7 +107,7 @@ func run(c *cobra.Command, o options) error {
 	s.command, s.settings = o.command(), string(yaml)
 	began := time.Now()
 	r := running{ctx: c.Context(), stderr: c.ErrOrStderr(), o: o, sc: sc, opt: world.Options, s: &s}
-	r.opt.Transcript = script
+	r.opt.Transcript, r.opt.Until = script, o.until
 	failed := r.simulate()
 	s.Wall = time.Since(began).Seconds()
 	if err := script.close(); err != nil {
@@ -115,6 +118,8 @@ func run(c *cobra.Command, o options) error {
 	var broken *sim.Broken
 	switch {
 	case failed == nil:
+	case errors.Is(failed, sim.ErrUntil):
+		s.Interrupted, failed = true, nil
 	case c.Context().Err() != nil:
 		s.Interrupted = true
 		failed = context.Cause(c.Context())
@@ -147,6 +152,10 @@ func run(c *cobra.Command, o options) error {
 
 // again adds to an error how to see it again.
 func again(o options, err error) error {
+	var b *sim.Broken
+	if errors.As(err, &b) {
+		return fmt.Errorf("%w; to see it again: %s --until %d --transcript FILE", err, o.command(), b.Event)
+	}
 	return fmt.Errorf("%w; to see it again: %s --transcript FILE", err, o.command())
 }
 
@@ -180,7 +189,10 @@ func (r *running) simulate() error {
 	}
 	bar := ui.NewProgress(r.stderr, "simulating", int64(r.o.length/time.Second), "virtual seconds")
 	defer func() { bar.Done() }()
+	var w *sim.World
+	began := time.Now()
 	r.opt.Progress = func(virtual time.Duration) error {
+		bar.Note(ui.Count(int64(float64(w.Events())/max(time.Since(began).Seconds(), 1))) + " events/s")
 		bar.Set(int64(virtual / time.Second))
 		return r.ctx.Err()
 	}

@@ -28,6 +28,7 @@ type Progress struct {
 
 	mu   sync.Mutex // guards what follows
 	done int64
+	note string
 	said time.Time
 	over bool
 }
@@ -89,6 +90,19 @@ func (p *Progress) Set(n int64) {
 	p.set(n)
 }
 
+// Note says something besides of how the work goes, such as another rate. It is seen with what is set next.
+func (p *Progress) Note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.note == text || p.over {
+		return
+	}
+	p.note = text
+	if p.bar != nil {
+		p.bar.Describe(p.what + ", " + text)
+	}
+}
+
 func (p *Progress) set(n int64) {
 	if p.done = n; p.over {
 		return
@@ -124,6 +138,9 @@ func (p *Progress) line(now time.Time) string {
 	if p.total > 0 && rate > 0 {
 		left := max(0, float64(p.total-p.done)/rate)
 		text += ", " + Duration(time.Duration(left*float64(time.Second)).Round(time.Second)) + " left"
+	}
+	if p.note != "" {
+		text += ", " + p.note
 	}
 	return text
 }

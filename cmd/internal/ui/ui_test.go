@@ -190,6 +190,17 @@ func TestProgressLines(t *testing.T) {
 		}
 
 		b.Reset()
+		p = NewProgress(&b, "learning", 60_000, "events")
+		p.Note("not seen")
+		p.Note("3 skills")
+		pass(5 * time.Second)
+		p.Add(2000)
+		p.Done()
+		if want := "learning: 2,000 events of 60,000 events (3 %), 400 events/s, 2 min 25 s left, 3 skills\n"; b.String() != want {
+			t.Errorf("said %q, want %q", b.String(), want)
+		}
+
+		b.Reset()
 		p = NewProgress(&b, "reading", -1, "B")
 		pass(10 * time.Second)
 		p.Set(3_000_000)

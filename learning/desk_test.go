@@ -10,7 +10,7 @@ import (
 // Learners that take turns at one desk, in pieces that end amid a chunk, come to what they come to with desks of their own.
 func TestLearnersShareADesk(t *testing.T) {
 	// The shapes differ, so that what one leaves on the desk is wrong for the other.
-	cfg := [2]Config{{Seed: 1, Chunk: 16, Sections: 2, Neurons: 4, Rehearse: 3}, {Seed: 2, Sections: 3, Rehearse: 2}}
+	cfg := [2]Config{{Seed: 1, Chunk: 16, Sections: 2, Neurons: 4, Rehearse: 3}, {Seed: 2, Sections: 3, Rehearse: 2, Infancy: 64}}
 	texts := [2][]byte{readings(1, 1500), recipes(1, 1500)}
 	var desk Desk
 	var shared, single [2]*Learner
@@ -23,16 +23,22 @@ func TestLearnersShareADesk(t *testing.T) {
 		if piece%3 == 2 {
 			l.Flush()
 		}
-		if piece == 4 {
+		if piece == 4 && l.cfg.Chunk == 16 { // the other's gates are asked how far they were open
 			focus(t, l, "mine")
 		}
 	}
 	for piece := range 10 {
-		for i := range cfg {
+		for i := range 2 {
+			i := (piece + i) % 2
 			part := texts[i][150*piece:][:150]
 			live(shared[i], part, piece)
 			live(single[i], part, piece)
 		}
+	}
+	shared[1].Read(textOf(texts[1][:150])) // whose skill is behind a gate
+	single[1].Read(textOf(texts[1][:150]))
+	for _, open := range desk.tape.Open {
+		clear(open)
 	}
 	for i := range cfg {
 		if !bytes.Equal(snapshot(t, shared[i]), snapshot(t, single[i])) {

@@ -145,7 +145,7 @@ func sameSets(w *World) error {
 	for _, d := range w.devices {
 		held := d.node.Conversation().Live()
 		for _, o := range d.neighbours {
-			if d.opt.Attack == Forge || o.opt.Attack == Forge {
+			if d.opt.Attack == Forge || o.opt.Attack == Forge || !w.reachable(d, o) {
 				continue
 			}
 			theirs := o.node.Conversation().Held()

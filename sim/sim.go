@@ -558,7 +558,7 @@ func (w *World) Calm() error {
 		if err := w.run(w.opt.Exchange.Interval); err != nil {
 			return err
 		}
-		if quiet++; w.moved != was {
+		if quiet++; w.moved != was || w.thinking() {
 			quiet, was = 0, w.moved
 		}
 		if quiet == quietRounds {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/yanmesh/yan/exchange"
@@ -87,6 +88,11 @@ func (d *device) weigh(folds []node.Fold) {
 			d.think(2 * d.tried())
 		}
 	}
+}
+
+// thinking reports whether anyone thinks still.
+func (w *World) thinking() bool {
+	return slices.ContainsFunc(w.devices, func(d *device) bool { return d.node != nil && d.thinks.After(w.now) })
 }
 
 // tried is how many events a trial reads.

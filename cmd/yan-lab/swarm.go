@@ -19,7 +19,7 @@ func swarmCommand() *cobra.Command {
 		Long: `swarm asks whether a swarm is smarter than its devices, and in how many exchanges and bytes it becomes so, in worlds in
 which the usual ways stand beside ours: parameters averaged by gossip, and federated averaging with a server.`,
 	}
-	c.AddCommand(swarmDigitsCommand(), swarmTextCommand(), swarmRolesCommand())
+	c.AddCommand(swarmDigitsCommand(), swarmTextCommand(), swarmRolesCommand(), swarmTeacherCommand())
 	return c
 }
 

@@ -156,3 +156,36 @@ func TestSwarmIsReported(t *testing.T) {
 		}
 	}
 }
+
+// The lesson of one device reaches nine tenths of the others later than half, and of more devices not sooner than of few.
+func TestSwarmTeacher(t *testing.T) {
+	status, out, errs := yanLab(t, "swarm", "teacher", "--devices", "5,40", "--seeds", "1", "--for", "2m", "--plot", t.TempDir()+"/plot.png", "--json")
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	var r teacherReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	few, many := r.Rows[0], r.Rows[1]
+	if few.Half.Mean <= 0 || few.Half.Mean > few.Most.Mean || many.Half.Mean <= few.Half.Mean || many.Sent.Mean <= 0 || r.LogHalf.Slope <= 0 {
+		t.Errorf("%+v, %+v", few, many)
+	}
+}
+
+func TestCurvesAreFitted(t *testing.T) {
+	sizes := []float64{10, 100, 1000, 10000}
+	var logs, powers []float64
+	for _, n := range sizes {
+		logs, powers = append(logs, 3*math.Log2(n)-1), append(powers, 2*math.Pow(n, 0.3))
+	}
+	if f := logarithm(sizes, logs); math.Abs(f.Slope-3) > 1e-9 || math.Abs(f.Offset+1) > 1e-9 || f.Residual > 1e-9 {
+		t.Errorf("%+v", f)
+	}
+	if f := power(sizes, powers); math.Abs(f.Slope-0.3) > 1e-9 || math.Abs(f.Offset-2) > 1e-9 || f.Residual > 1e-9 {
+		t.Errorf("%+v", f)
+	}
+	if log, pow := logarithm(sizes, powers), power(sizes, powers); log.Residual <= pow.Residual {
+		t.Errorf("a power is a logarithm: off by %v and by %v", log.Residual, pow.Residual)
+	}
+}

@@ -29,7 +29,17 @@ func swarmDigitsCommand() *cobra.Command {
 		Use:   "digits",
 		Short: "Devices that hold two digits each, and are asked about all ten",
 		Long: `digits deals digits as federated averaging was tried on (McMahan et al. 2017): sorted by label, cut into two shards for each
-device, so that most devices hold two classes. Devices then learn together, with no server unless it says so.`,
+device, so that most devices hold two classes. Then devices learn together in several ways, and are asked about all ten:
+
+sums          each device makes a lesson of its examples (learning.Knack), once. In an exchange everybody visits someone, drawn anew, and asks
+              for the lessons that are new there. Bytes are those of the frames of the protocol, signatures and all.
+by gossip     everybody goes over their examples, and tells someone, drawn anew, all parameters of the net 784-200-200-10, the 2NN of that
+              paper; who is told becomes the mean. Bytes are the bare parameters.
+a server      a tenth of the devices go over their examples from where the server stands, and it becomes their mean.
+
+The nets learn from pixels, and from what our encoder makes of them, which is what sums are made of.`,
+		Example: `  yan-lab swarm digits
+  yan-lab swarm digits --only sums --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
@@ -149,8 +159,12 @@ func (d *digits) ways(o swarmDigits, seed uint64) []way {
 		a.rounds *= 10
 		return a.served(name)
 	}
+	class := d.school(parts, o, seed)
 	together := func(a *averaging, name string) path { return a.together(name, 20) }
 	return []way{
+		{"nobody is heard, sums", class.apart},
+		{"sums, each once, from device to device", class.meet},
+		{"all in one place, sums", class.together},
 		{"averaging by gossip, pixels", nets(d.pixels, d.asked, o.rate, (*averaging).gossip)},
 		{"averaging by gossip, our features", nets(d.encoded, d.encodedQ, o.ourRate, (*averaging).gossip)},
 		{"a server averages, pixels", nets(d.pixels, d.asked, o.rate, served)},

@@ -27,7 +27,8 @@ func TestSwarmReportSaysWhatIsReached(t *testing.T) {
 	}
 }
 
-// Averaged parameters come forward, for the bytes of all of them in each exchange.
+// Devices with two digits each know all ten when every lesson has come round, as one to which all is shown does; averaged parameters
+// come forward too, for the bytes of all of them in each exchange.
 func TestSwarmOfDigits(t *testing.T) {
 	slow(t)
 	d, err := newDigits(dataset.Strokes(400, 1), dataset.Strokes(200, 2))
@@ -42,9 +43,16 @@ func TestSwarmOfDigits(t *testing.T) {
 		}
 	}
 	end := func(name string) footing { return paths[name].last() }
+	alone, mesh, whole := end("nobody is heard, sums"), end("sums, each once, from device to device"), end("all in one place, sums")
+	if mesh.least < whole.right-0.05 || mesh.right < alone.right+0.3 {
+		t.Errorf("in the mesh %.3f, in one place %.3f, alone %.3f", mesh.right, whole.right, alone.right)
+	}
 	gossip := end("averaging by gossip, our features")
 	if net := 4 * newPerceptron(d.encoded.width, 200, 200, 10).size(); gossip.sent != float64(12*net) || gossip.exchanges != 12 {
 		t.Errorf("%v bytes in %d exchanges of %d bytes", gossip.sent, gossip.exchanges, net)
+	}
+	if mesh.sent == 0 || mesh.sent > gossip.sent/10 {
+		t.Errorf("sums take %.0f bytes a device, averaging %.0f", mesh.sent, gossip.sent)
 	}
 	for _, name := range []string{"averaging by gossip, our features", "a server averages, our features", "all in one place, the net on our features", "a server averages, pixels"} {
 		if p := paths[name]; p.last().right < 0.15 || p.best() <= 0.15 {

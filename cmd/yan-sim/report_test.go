@@ -283,6 +283,12 @@ func TestChronicleIsBounded(t *testing.T) {
 		c.watch(sim.Moment{At: at, What: sim.Returned, Device: 0, Peer: -1})
 		c.watch(sim.Moment{At: at, What: sim.Ruled, Device: 1, Peer: -1, Skill: "s", Term: mesh.Term(i), Versions: 2})
 		c.keep(sample{at: at, lost: uint64(i)})
+		if i == 1000 {
+			c.watch(sim.Moment{At: at, What: sim.Shunned, Device: 0, Peer: 1})
+		}
+	}
+	if k := int(1000 * time.Second / c.width); c.buckets[k].shunned != 1 {
+		t.Errorf("of what happened after 1000 s bucket %d of %v does not know", k, c.width)
 	}
 	if len(c.sent) > mostSamples || c.sent[len(c.sent)-1].at != (n-1)*time.Second || len(c.buckets) > mostBuckets || len(c.mishaps) != mostMishaps || len(c.turns) != mostTurns {
 		t.Errorf("%d samples, %d buckets, %d mishaps, %d turns", len(c.sent), len(c.buckets), len(c.mishaps), len(c.turns))

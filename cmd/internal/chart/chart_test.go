@@ -129,9 +129,9 @@ func TestPicturesMeanSomething(t *testing.T) {
 	if !(f.y.at(9) < f.y.at(1)) || !(f.x.at(60) < f.x.at(120)) {
 		t.Error("the axes are the wrong way round")
 	}
-	m := Matrix{Names: []string{"a", "b"}, Value: func(i, j int) (float64, bool) { return float64(2*i) - 1, true }, Tell: func(int, int) string { return "" }}.SVG(300)
-	if strings.Count(m, `class="good"`) != 1 || strings.Count(m, `class="bad"`) != 1 {
-		t.Errorf("one is good and one bad:\n%s", m)
+	m := Matrix{Names: []string{"a", "b", "c"}, Value: func(i, j int) (float64, bool) { return float64(min(2*i, 2)) - 1, true }, Tell: func(int, int) string { return "" }}.SVG(300)
+	if strings.Count(m, `class="good"`) != 4 || strings.Count(m, `class="bad"`) != 2 {
+		t.Errorf("four are good and two bad:\n%s", m)
 	}
 	l := Lanes{Width: time.Minute, End: 2 * time.Minute, Lanes: []Lane{{Counts: []int{1, 4}}}}.SVG(300)
 	if !strings.Contains(l, `fill-opacity="0.65"`) || !strings.Contains(l, `fill-opacity="1.00"`) {

@@ -166,6 +166,7 @@ func (d *device) leaveOff(span time.Duration) error {
 		return fmt.Errorf("device %s: %w", d.opt.Name, err)
 	}
 	d.w.say(d.opt.Name, "is switched off")
+	d.w.note(d, "", Moment{What: Stopped})
 	d.stop()
 	return nil
 }

@@ -16,6 +16,7 @@ const (
 	Started   What = "started"   // it is switched on for the first time
 	Returned  What = "returned"  // it is up again
 	Crashed   What = "crashed"   // it lost all but its disk
+	Stopped   What = "stopped"   // its user switched it off
 	Announced What = "announced" // it lets others have what it learnt: Skill, Bytes
 	Tried     What = "tried"     // it tried what Peer taught: Skill, Verdict, Gain
 	Merged    What = "merged"    // it tried what Peer, as central, said is to be merged: Skill, Verdict, Gain, Versions, Term, Rank

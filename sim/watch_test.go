@@ -23,6 +23,7 @@ func watched(t *testing.T, seed uint64, o Options) (w *World, transcript string,
 // Who watches is told all that the transcript tells, once and in its order, and watching changes nothing.
 func TestWatch(t *testing.T) {
 	o := cell(4)
+	o.Devices[0].Away = []Span{{7 * time.Minute, time.Minute}}
 	o.Faults = Faults{Crashes: 1, Down: time.Minute, Partitions: []Partition{{From: 4 * time.Minute, For: 2 * time.Minute}}}
 	_, alone, err := play(t, 1, o, sabotage{})
 	if err != nil {
@@ -52,7 +53,7 @@ func TestWatch(t *testing.T) {
 		what What
 		line string
 	}{
-		{Started, ` is switched on: `}, {Returned, ` is back: `}, {Crashed, ` crashes\n`}, {Announced, ` announces `},
+		{Started, ` is switched on: `}, {Returned, ` is back: `}, {Crashed, ` crashes\n`}, {Stopped, ` is switched off\n`}, {Announced, ` announces `},
 		{Merged, `(took in|undid|refused) skill .* peers, merged`}, {Tried, `(took in|undid|refused) skill \w+ from \w+[ :]*[(c]`}, {Ruled, ` tells everyone record `},
 		{Divided, ` the mesh is divided\n`}, {Healed, ` the mesh is one again\n`}, {Calmed, ` the storm is over\n`},
 	} {

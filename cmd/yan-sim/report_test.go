@@ -26,15 +26,16 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // story is a summary of a run that was made up: all that can happen does, in figures that are the same everywhere.
 func story(devices int) summary {
-	names := make([]string, devices)
-	for i := range names {
-		names[i] = fmt.Sprintf("device-%d", i)
+	list := make([]sim.Device, devices)
+	for i := range list {
+		list[i].Name = fmt.Sprintf("device-%d", i)
 	}
+	list[0].Attack = sim.Flip
 	s := summary{Devices: devices, Scenario: "made-up", Data: "none", Seed: 7, Virtual: 3600, Wall: 2.5, Events: 123456, Sent: 45678, Transcript: "abc",
 		Accuracy: trio{0.1, 0.2, 0.3, 0.4}, Bits: trio{4, 3.5, 3, 2.5}, OwnBits: trio{4, 3, 2.75, 2.5}, OwnAccuracy: trio{0.1, 0.25, 0.35, 0.45},
 		Laws:     []lawHeld{{"one", true}, {"two", false}},
 		sentence: `The mesh knows "everything" & <more>.`, command: "yan-sim --devices 8", settings: "name: <made-up>\n"}
-	c := newChronicle(names, time.Hour)
+	c := newChronicle(list, time.Hour)
 	s.seen = c
 	for i := range devices {
 		c.watch(sim.Moment{At: time.Duration(i) * time.Millisecond, What: sim.Started, Device: i, Peer: -1})
@@ -87,6 +88,13 @@ func story(devices int) summary {
 	c.kinds[protocol.KindUpdate] = sim.Traffic{Messages: 60, Bytes: kinds[protocol.KindUpdate], Lost: 3}
 	c.kinds[protocol.KindHave] = sim.Traffic{Messages: 600, Bytes: kinds[protocol.KindHave], Lost: 30}
 	return s
+}
+
+func named(names ...string) (list []sim.Device) {
+	for _, n := range names {
+		list = append(list, sim.Device{Name: n})
+	}
+	return list
 }
 
 // wellFormed reads a page to its end: every element closed, every attribute quoted. It returns the attributes and elements met.
@@ -147,7 +155,7 @@ func TestPage(t *testing.T) {
 				t.Errorf("%d devices: the page has %q", devices, bad)
 			}
 		}
-		for _, want := range []string{"&amp; &lt;more&gt;", "yan-sim --devices 8", "✗ broken", "✓ held", "name: &lt;made-up&gt;", "viewport", "prefers-color-scheme"} {
+		for _, want := range []string{"&amp; &lt;more&gt;", "yan-sim --devices 8", "✗ broken", "✓ held", "name: &lt;made-up&gt;", "viewport", "prefers-color-scheme", "! device-0"} {
 			if !bytes.Contains(page, []byte(want)) {
 				t.Errorf("%d devices: the page has no %q", devices, want)
 			}
@@ -163,7 +171,7 @@ func TestPage(t *testing.T) {
 
 // Of a run in which nothing happened, or that ended at once, there is a page too.
 func TestEmptyPage(t *testing.T) {
-	s := summary{Devices: 4, Scenario: "none", failed: "a law is broken: <one>", seen: newChronicle([]string{"a", "b", "c", "d"}, time.Minute)}
+	s := summary{Devices: 4, Scenario: "none", failed: "a law is broken: <one>", seen: newChronicle(named("a", "b", "c", "d"), time.Minute)}
 	page, err := s.html()
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +253,7 @@ func TestTables(t *testing.T) {
 
 // What a chronicle counts is what happened.
 func TestChronicle(t *testing.T) {
-	c := newChronicle([]string{"a", "b", "c"}, time.Hour)
+	c := newChronicle(named("a", "b", "c"), time.Hour)
 	for _, m := range []sim.Moment{
 		{What: sim.Started, Device: 0, Peer: -1}, {What: sim.Started, Device: 1, Peer: -1}, {What: sim.Started, Device: 2, Peer: -1},
 		{At: time.Minute, What: sim.Tried, Device: 0, Peer: 1, Verdict: protocol.Folded, Gain: 0.5},
@@ -275,7 +283,7 @@ func TestChronicle(t *testing.T) {
 
 // What a chronicle keeps is bounded, and loses no count.
 func TestChronicleIsBounded(t *testing.T) {
-	c := newChronicle(make([]string, 2), time.Minute)
+	c := newChronicle(named("a", "b"), time.Minute)
 	const n = 60_000
 	for i := range n {
 		at := time.Duration(i) * time.Second

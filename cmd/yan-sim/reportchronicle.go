@@ -23,6 +23,7 @@ const (
 // what was sent now and then, and of exams.
 type chronicle struct {
 	names  []string // of the devices
+	lies   []string // how each lies, if it does
 	points []point
 	sent   []sample
 	every  time.Duration // the least time between two samples
@@ -151,12 +152,15 @@ func spreadOf(v []float64) (b band) {
 	return b
 }
 
-func newChronicle(names []string, length time.Duration) *chronicle {
-	n := len(names)
+func newChronicle(devices []sim.Device, length time.Duration) *chronicle {
+	n := len(devices)
 	c := &chronicle{
-		names: names, every: max(length/mostSamples*2, 1), width: max(length/(mostBuckets/2), 1),
+		every: max(length/mostSamples*2, 1), width: max(length/(mostBuckets/2), 1),
 		teachers: make([]lesson, n), pupils: make([]lesson, n), centrals: make([]lesson, n),
 		turns: map[turn]*outcome{}, more: map[sim.What]int{},
+	}
+	for _, d := range devices {
+		c.names, c.lies = append(c.names, d.Name), append(c.lies, string(d.Attack))
 	}
 	if n <= mostPairs {
 		c.pairs = map[pair]*lesson{}
@@ -171,6 +175,14 @@ func (c *chronicle) name(device int) string {
 	return c.names[device]
 }
 
+// shown is how a device is called where people look: who lies is marked.
+func (c *chronicle) shown(device int) string {
+	if name := c.name(device); name == "" || c.lies[device] == "" {
+		return name
+	}
+	return "! " + c.names[device]
+}
+
 // watch is told every moment.
 func (c *chronicle) watch(m sim.Moment) {
 	c.end = max(c.end, m.At)
@@ -180,7 +192,7 @@ func (c *chronicle) watch(m sim.Moment) {
 		c.up++
 	case sim.Returned:
 		c.up, c.down = c.up+1, c.down-1
-	case sim.Crashed:
+	case sim.Crashed, sim.Stopped:
 		c.up, c.down = c.up-1, c.down+1
 	case sim.Divided:
 		c.spans = append(c.spans, span{m.At, -1})

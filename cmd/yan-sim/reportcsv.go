@@ -65,9 +65,9 @@ func (s summary) bytesCSV() [][]string {
 
 // taughtCSV is who taught whom, pair by pair; of many devices, what each taught all.
 func (c *chronicle) taughtCSV() [][]string {
-	rows := [][]string{{"teacher", "pupil", "tried", "taken_in", "undone", "refused", "harmed_later", "shunned", "gain_nats", "cost_nats"}}
-	row := func(teacher, pupil string, l *lesson) {
-		r := []string{teacher, pupil}
+	rows := [][]string{{"teacher", "lies", "pupil", "tried", "taken_in", "undone", "refused", "harmed_later", "shunned", "gain_nats", "cost_nats"}}
+	row := func(teacher int, pupil string, l *lesson) {
+		r := []string{c.name(teacher), c.lies[teacher], pupil}
 		for _, n := range []int{l.tried, l.taken, l.harmful, l.refused, l.regretted, l.shunned} {
 			r = append(r, strconv.Itoa(n))
 		}
@@ -75,7 +75,7 @@ func (c *chronicle) taughtCSV() [][]string {
 	}
 	if c.pairs == nil {
 		for i := range c.teachers {
-			row(c.name(i), "", &c.teachers[i])
+			row(i, "", &c.teachers[i])
 		}
 		return rows
 	}
@@ -85,7 +85,7 @@ func (c *chronicle) taughtCSV() [][]string {
 	}
 	slices.SortFunc(keys, func(a, b pair) int { return cmp.Or(cmp.Compare(a.teacher, b.teacher), cmp.Compare(a.pupil, b.pupil)) })
 	for _, k := range keys {
-		row(c.name(k.teacher), c.name(k.pupil), c.pairs[k])
+		row(k.teacher, c.name(k.pupil), c.pairs[k])
 	}
 	return rows
 }

@@ -99,8 +99,14 @@ func (s summary) taught() section {
 	}
 	sec.Says = fmt.Sprintf("A device tries what comes from another on its own user's recent events, takes in what helps and undoes what harms. %s: %s taken in, %s undone, %s refused. "+
 		"A gain is in nats an event, so more is better.", plural(all.tried, "try", "tries"), count(all.taken), count(all.harmful), count(all.refused))
+	if n := c.liars(); n > 0 {
+		sec.Says += fmt.Sprintf(" %s about what was learnt: an ! stands before the name.", plural(n, "device lies", "devices lie"))
+	}
 	if c.pairs != nil {
-		m := chart.Matrix{Title: "Who taught whom, and what it gained", Rows: "who taught", Cols: "whom", Names: c.names}
+		m := chart.Matrix{Title: "Who taught whom, and what it gained", Rows: "who taught", Cols: "whom", Names: make([]string, len(c.names))}
+		for i := range c.names {
+			m.Names[i] = c.shown(i)
+		}
 		m.Value = func(i, j int) (float64, bool) {
 			l := c.pairs[pair{i, j}]
 			if l == nil {
@@ -113,12 +119,17 @@ func (s summary) taught() section {
 		}
 		m.Tell = func(i, j int) string {
 			l := c.pairs[pair{i, j}]
-			return fmt.Sprintf("%s to %s: %d taken in, a gain of %s nats an event; %d undone, which cost %s; %d refused", c.name(i), c.name(j), l.taken, signed(l.gain), l.harmful, signed(l.cost), l.refused)
+			return fmt.Sprintf("%s to %s: %d taken in, a gain of %s nats an event; %d undone, which cost %s; %d refused", c.shown(i), c.shown(j), l.taken, signed(l.gain), l.harmful, signed(l.cost), l.refused)
+		}
+		m.Mark = func(i, j int) bool {
+			l := c.pairs[pair{i, j}]
+			return l != nil && l.harmful > 0 && l.taken > 0
 		}
 		sec.Pictures = append(sec.Pictures, picture{
-			About:  "What each gained from each",
-			Legend: template.HTML(chart.Legend([]chart.Key{{Colour: 0, Kind: "area", Name: "gained; darker is more"}, {Colour: 1, Kind: "area", Name: "cost, and was undone"}, {Colour: -1, Kind: "area", Name: "small: next to nothing"}})),
-			Wide:   template.HTML(m.SVG(wide)),
+			About: "What each gained from each",
+			Legend: template.HTML(chart.Legend([]chart.Key{{Colour: 0, Kind: "area", Name: "gained; darker is more"}, {Colour: 1, Kind: "area", Name: "cost, and was undone; a corner: some of it was"},
+				{Colour: -1, Kind: "area", Name: "a dot: next to nothing"}})),
+			Wide: template.HTML(m.SVG(wide)),
 		})
 	} else {
 		sec.Pictures = append(sec.Pictures, s.histogram())
@@ -131,11 +142,21 @@ func (s summary) taught() section {
 		if l.gain < 0 {
 			colour = 1
 		}
-		b.Rows = append(b.Rows, chart.Row{Name: c.name(i), Value: l.gain, Text: fmt.Sprintf("%s in %d", signed(l.gain), l.taken), Colour: colour})
+		b.Rows = append(b.Rows, chart.Row{Name: c.shown(i), Value: l.gain, Text: fmt.Sprintf("%s from %d", signed(l.gain), l.taken), Colour: colour})
 	}
-	sec.Pictures = append(sec.Pictures, draw("The strongest teachers: what others gained from each, in so many that they took in", nil, b.SVG))
+	sec.Pictures = append(sec.Pictures, draw("The strongest teachers: what all gained, and from how many versions that they took in", nil, b.SVG))
 	sec.Grids = append(sec.Grids, c.people("Teachers", "who taught", c.teachers, order, "shunned by"), c.people("Pupils", "who was taught", c.pupils, c.strongest(c.pupils), "shuns"))
 	return sec
+}
+
+// liars is how many devices lie.
+func (c *chronicle) liars() (n int) {
+	for _, l := range c.lies {
+		if l != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // sum adds lessons up.
@@ -164,7 +185,7 @@ func (c *chronicle) people(about, who string, of []lesson, order []int, shun str
 			continue
 		}
 		l := of[i]
-		g.Rows = append(g.Rows, []string{c.name(i), signed(l.gain), count(l.tried), count(l.taken), count(l.harmful), signed(l.cost), count(l.refused), count(l.regretted), count(l.shunned)})
+		g.Rows = append(g.Rows, []string{c.shown(i), signed(l.gain), count(l.tried), count(l.taken), count(l.harmful), signed(l.cost), count(l.refused), count(l.regretted), count(l.shunned)})
 	}
 	return g
 }
@@ -277,7 +298,7 @@ func (s summary) central() section {
 	for i, p := range ps {
 		if i < chart.Colours {
 			colours[p.device] = i
-			keys = append(keys, chart.Key{Colour: i, Kind: "area", Name: c.name(p.device)})
+			keys = append(keys, chart.Key{Colour: i, Kind: "area", Name: c.shown(p.device)})
 		} else {
 			colours[p.device] = -1
 		}
@@ -291,12 +312,12 @@ func (s summary) central() section {
 	}
 	for _, r := range thin(rs, 720) {
 		st.Turns = append(st.Turns, chart.Turn{At: r.at, Colour: colours[r.device], Good: float64(r.taken), No: float64(r.tried - r.taken),
-			Title: fmt.Sprintf("%s %s: %s of %s, taken in by %d, not by %d", clock(r.at), c.name(r.device), plural(r.skills, "skill", "skills"), plural(r.versions, "version", "versions"), r.taken, r.tried-r.taken)})
+			Title: fmt.Sprintf("%s %s: %s of %s, taken in by %d, not by %d", clock(r.at), c.shown(r.device), plural(r.skills, "skill", "skills"), plural(r.versions, "version", "versions"), r.taken, r.tried-r.taken)})
 	}
 	sec.Pictures = append(sec.Pictures, draw("Turns, by device", keys, st.SVG))
 	g := grid{About: "By device", Head: []string{"device", "turns", "as the first", "skills", "versions", "taken in", "undone", "refused", "mean gain"}}
 	for _, p := range ps[:min(len(ps), mostRows)] {
-		g.Rows = append(g.Rows, []string{c.name(p.device), count(p.terms), count(p.first), count(p.skills), count(p.versions), count(p.taken), count(p.harmful), count(p.refused),
+		g.Rows = append(g.Rows, []string{c.shown(p.device), count(p.terms), count(p.first), count(p.skills), count(p.versions), count(p.taken), count(p.harmful), count(p.refused),
 			signed(p.gain / float64(max(p.taken, 1)))})
 	}
 	sec.Grids = append(sec.Grids, g)
@@ -379,7 +400,7 @@ func (s summary) failures() section {
 		if m.gain != 0 {
 			gain = signed(m.gain)
 		}
-		g.Rows = append(g.Rows, []string{clock(m.at), string(m.what), c.name(m.device), c.name(m.peer), m.skill, gain})
+		g.Rows = append(g.Rows, []string{clock(m.at), string(m.what), c.shown(m.device), c.shown(m.peer), m.skill, gain})
 	}
 	sec.Grids = append(sec.Grids, g)
 	return sec

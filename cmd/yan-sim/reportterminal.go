@@ -59,7 +59,7 @@ func (s summary) print(w io.Writer, width int, colour bool) error {
 		ui.Duration(time.Duration(s.Virtual*float64(time.Second))), ui.Duration(time.Duration(s.Wall*float64(time.Second))),
 		ui.Count(int64(s.Events)), ui.Bytes(int64(s.Sent)))
 	if s.sentence != "" && s.failed == "" {
-		p.line("%s", s.sentence)
+		p.wrap("", strings.Fields(s.sentence), plain)
 	}
 	p.line("")
 	g := s.results()
@@ -147,7 +147,7 @@ func (p *printer) teachers(s summary) {
 	most := max(c.teachers[order[0]].gain, 1e-9)
 	for _, i := range order {
 		l := c.teachers[i]
-		p.line("  %s  %s  %s %s", pad(chart.Short(c.name(i), 22), 22), padLeft(signed(l.gain), 9), p.in(blue, chart.Bar(l.gain/most, min(p.room(54), 40))), p.in(faint, fmt.Sprintf("taken in %s", plural(l.taken, "time", "times"))))
+		p.line("  %s  %s  %s %s", pad(chart.Short(c.shown(i), 22), 22), padLeft(signed(l.gain), 9), p.in(blue, chart.Bar(l.gain/most, min(p.room(54), 40))), p.in(faint, fmt.Sprintf("taken in %s", plural(l.taken, "time", "times"))))
 	}
 }
 
@@ -165,10 +165,10 @@ func (p *printer) centrals(s summary) {
 	var key []string
 	for i, q := range ps[:min(len(ps), fewNamed)] {
 		letters[q.device] = byte('A' + i)
-		key = append(key, fmt.Sprintf("%c %s (%d)", 'A'+i, chart.Short(c.name(q.device), 16), q.terms))
+		key = append(key, fmt.Sprintf("%c %s (%d) ", 'A'+i, chart.Short(c.shown(q.device), 16), q.terms))
 	}
 	if len(ps) > fewNamed {
-		key = append(key, "· others")
+		key = append(key, "· others")
 	}
 	var turns strings.Builder
 	for _, r := range thin(rs, p.room(2)) {
@@ -179,20 +179,24 @@ func (p *printer) centrals(s summary) {
 		}
 	}
 	p.line("  %s", p.in(blue, turns.String()))
-	p.wrap(key)
+	p.wrap("  ", key, faint)
 }
 
-// wrap writes names in as many lines as they need.
-func (p *printer) wrap(names []string) {
-	line := " "
-	for _, n := range names {
-		if utf8.RuneCountInString(line+" "+n) > p.width && line != " " {
-			p.line("%s", p.in(faint, line))
-			line = " "
+// wrap writes words in as many lines as they need, each behind a margin.
+func (p *printer) wrap(margin string, words []string, colour string) {
+	line := ""
+	for _, w := range words {
+		switch {
+		case line == "":
+			line = margin + w
+		case utf8.RuneCountInString(line+" "+w) > p.width:
+			p.line("%s", p.in(colour, line))
+			line = margin + w
+		default:
+			line += " " + w
 		}
-		line += " " + n + " "
 	}
-	p.line("%s", p.in(faint, strings.TrimRight(line, " ")))
+	p.line("%s", p.in(colour, line))
 }
 
 // mishaps are what went wrong over time; a dot is none.

@@ -178,11 +178,7 @@ type running struct {
 // simulate runs the world through storm and calm, and has everyone examined.
 func (r *running) simulate() error {
 	s := r.s
-	var names []string
-	for _, d := range r.opt.Devices {
-		names = append(names, d.Name)
-	}
-	s.seen, r.lead = newChronicle(names, r.o.length), newLead(r.opt.Devices)
+	s.seen, r.lead = newChronicle(r.opt.Devices, r.o.length), newLead(r.opt.Devices)
 	r.opt.Watch = func(m sim.Moment) {
 		s.seen.watch(m)
 		r.lead.watch(m)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/yanmesh/yan/cmd/internal/dataset"
 	"github.com/yanmesh/yan/sim"
 )
 
@@ -114,5 +115,24 @@ func TestSenseless(t *testing.T) {
 	}
 	if _, err := Activities(4, 0, 1); err == nil {
 		t.Error("no windows")
+	}
+}
+
+// Beyond the people of the real set others are made up, whose rows are as wide.
+func TestActivitiesOfTheRealSet(t *testing.T) {
+	if _, ok := dataset.Root(); !ok {
+		t.Skip("no data folder: set $YAN_DATA")
+	}
+	c, err := Activities(25, 60, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Users) != 25 {
+		t.Fatalf("%d users", len(c.Users))
+	}
+	for _, u := range c.Users {
+		if u.Shown.Inputs != c.Users[0].Shown.Inputs || u.Shown.Len() == 0 || u.Shown.Len() > 60 || u.Asked.Len() == 0 {
+			t.Errorf("%s shows %d windows of %d inputs and is asked about %d", u.Name, u.Shown.Len(), u.Shown.Inputs, u.Asked.Len())
+		}
 	}
 }

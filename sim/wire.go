@@ -368,10 +368,24 @@ func (w *World) gossip(from, not *device, u *protocol.Update) error {
 			if !to.node.Wants(&u.Announce) {
 				return nil
 			}
-			w.carry(from, to, e.whole, func() error { return w.fetched(from, to, e.whole) })
-			return nil
+			return w.fetch(from, to, e)
 		})
 	}
+	return nil
+}
+
+// fetch has a device ask another for the body of an update, and get it. A want of the update stands for the mesh's own request: it is
+// about as long, and takes a link's delay.
+func (w *World) fetch(from, to *device, e *envoy) error {
+	u := e.whole.msg.(*protocol.Update)
+	request, err := encode(&protocol.Want{IDs: []protocol.UpdateID{u.ID}})
+	if err != nil {
+		return err
+	}
+	w.carry(to, from, request, func() error {
+		w.carry(from, to, e.whole, func() error { return w.fetched(from, to, e.whole) })
+		return nil
+	})
 	return nil
 }
 

@@ -42,6 +42,7 @@ type calibration struct {
 	Text    int // bytes each user says
 
 	Delay, Shake time.Duration // of a link, at least and how much more at most
+	Bandwidth    int           // bytes a second
 }
 
 // total is how long it is watched: the users talk, and then it is quiet for a while.
@@ -74,7 +75,7 @@ func (c calibration) options() sim.Options {
 	o := sim.Options{
 		Base:     base.Pocket(),
 		Learning: learning.Config{Sections: 2, Neurons: 4, Rehearse: 1, Recent: 256, Reservoir: 16},
-		Links:    sim.Links{MinDelay: c.Delay, MaxDelay: c.Delay + c.Shake, Bandwidth: DefaultUpload},
+		Links:    sim.Links{MinDelay: c.Delay, MaxDelay: c.Delay + c.Shake, Bandwidth: c.Bandwidth},
 		Talk:     c.Talk, Updates: 2, Degree: c.Devices,
 	}
 	o.Exchange.Interval, o.Exchange.MaxHeld = 15*time.Second, 256<<20
@@ -415,7 +416,7 @@ const calibHead = "| way | bits a byte | updates | tried | taken | arrival s, me
 func TestSimulatorTellsTheTruth(t *testing.T) {
 	warmUp(t)
 	for seed := range uint64(*calibSeeds) {
-		c := calibration{Seed: seed + 1, Devices: *calibDevices, Talk: *calibTalk, Text: *calibText, Delay: 20 * time.Millisecond, Shake: 80 * time.Millisecond}
+		c := calibration{Seed: seed + 1, Devices: *calibDevices, Talk: *calibTalk, Text: *calibText, Delay: 20 * time.Millisecond, Shake: 80 * time.Millisecond, Bandwidth: 2_500_000} // as of inWorld's links
 		model, said := c.simulate(t)
 		real := c.onVirtualLinks(t, said)
 		t.Logf("seed %d, bytes of each device\n%s\n%s\n%s", c.Seed, calibHead, model.row("simulated", c.Devices), real.row("virtual links", c.Devices))

@@ -120,7 +120,6 @@ func TestProcessesLiveAsSimulated(t *testing.T) {
 	for seed := range uint64(*calibSeeds) {
 		c := calibration{Seed: seed + 1, Devices: *calibDevices, Talk: *calibTalk, Text: *calibText, Delay: time.Millisecond, Bandwidth: 1 << 30}
 		model, said := c.simulate(t)
-		real := c.processes(t, said)
-		t.Logf("seed %d, bytes of each device\n%s\n%s\n%s", c.Seed, calibHead, model.row("simulated", c.Devices), real.row("processes", c.Devices))
+		c.compare(t, model, "processes", c.processes(t, said))
 	}
 }

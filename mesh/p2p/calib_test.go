@@ -28,10 +28,11 @@ import (
 // run on real hosts: on simulated links in virtual time, and as processes that meet on loopback (calib_process_test.go). The tables
 // are in docs/scale.md, with the flags they were made with.
 var (
-	calibDevices = flag.Int("calibrate", 4, "how many devices TestSimulatorTellsTheTruth compares")
-	calibTalk    = flag.Duration("calibrate-talk", 2*time.Minute, "how long their users talk")
-	calibText    = flag.Int("calibrate-text", 400, "how many bytes each of them says")
+	calibDevices = flag.Int("calibrate", 3, "how many devices TestSimulatorTellsTheTruth compares")
+	calibTalk    = flag.Duration("calibrate-talk", time.Minute, "how long their users talk")
+	calibText    = flag.Int("calibrate-text", 300, "how many bytes each of them says")
 	calibSeeds   = flag.Int("calibrate-seeds", 1, "how many seeds it compares")
+	calibChance  = flag.Int("calibrate-chance", 0, "how many simulated worlds of other devices with the same users it shows beside")
 )
 
 // A calibration is one small world that is run in several ways.
@@ -43,6 +44,8 @@ type calibration struct {
 
 	Delay, Shake time.Duration // of a link, at least and how much more at most
 	Bandwidth    int           // bytes a second
+
+	Chance uint64 // other devices with the same users
 }
 
 // total is how long it is watched: the users talk, and then it is quiet for a while.
@@ -159,7 +162,7 @@ func (c calibration) simulate(t *testing.T) (o outcome, said [][]time.Duration) 
 	opt := c.options()
 	var transcript bytes.Buffer
 	opt.Transcript = &transcript
-	w, err := sim.New(c.Seed, opt)
+	w, err := sim.New(c.Seed+1000*c.Chance, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,9 +419,44 @@ const calibHead = "| way | bits a byte | updates | tried | taken | arrival s, me
 func TestSimulatorTellsTheTruth(t *testing.T) {
 	warmUp(t)
 	for seed := range uint64(*calibSeeds) {
-		c := calibration{Seed: seed + 1, Devices: *calibDevices, Talk: *calibTalk, Text: *calibText, Delay: 20 * time.Millisecond, Shake: 80 * time.Millisecond, Bandwidth: 2_500_000} // as of inWorld's links
+		c := calibration{
+			Seed: seed + 1, Devices: *calibDevices, Talk: *calibTalk, Text: *calibText,
+			Delay: 20 * time.Millisecond, Shake: 80 * time.Millisecond, Bandwidth: 2_500_000, // as of inWorld's links
+		}
 		model, said := c.simulate(t)
-		real := c.onVirtualLinks(t, said)
-		t.Logf("seed %d, bytes of each device\n%s\n%s\n%s", c.Seed, calibHead, model.row("simulated", c.Devices), real.row("virtual links", c.Devices))
+		c.compare(t, model, "virtual links", c.onVirtualLinks(t, said))
+	}
+}
+
+// compare shows both, and what other devices would have come to; and holds the model to the truth.
+func (c calibration) compare(t *testing.T, model outcome, name string, real outcome) {
+	t.Helper()
+	rows := []string{calibHead, model.row("simulated", c.Devices), real.row(name, c.Devices)}
+	for k := range *calibChance {
+		other := c
+		other.Chance = uint64(k + 1)
+		o, _ := other.simulate(t)
+		rows = append(rows, o.row("simulated, other chance", c.Devices))
+	}
+	t.Logf("seed %d, bytes of each device\n%s", c.Seed, strings.Join(rows, "\n"))
+	if d := mean(model.Bits) - mean(real.Bits); math.Abs(d) > 0.05 {
+		t.Errorf("in the simulator devices end %.4f bits a byte from where they do", d)
+	}
+	if model.Updates != real.Updates {
+		t.Errorf("%d updates, and not %d", real.Updates, model.Updates)
+	}
+	within := func(what string, model, real, factor float64) {
+		if !(model <= factor*real && real <= factor*model) {
+			t.Errorf("%s: simulated %.3f, and in truth %.3f: not within %v times", what, model, real, factor)
+		}
+	}
+	within("updates tried", float64(model.Folds), float64(real.Folds), 1.1)
+	within("messages to one peer", model.Count[talkBytes], real.Count[talkBytes], 1.5)
+	within("bytes of them", model.Bytes[talkBytes], real.Bytes[talkBytes], 1.5)
+	within("bytes of bodies", model.Bytes[bodyBytes], real.Bytes[bodyBytes], 1.5)
+	within("bytes of heads", model.Bytes[headBytes], real.Bytes[headBytes], 2)
+	if c.Shake > 0 { // on loopback it is the processors that take the time
+		within("the median arrival", quantile(model.Spread, 0.5), quantile(real.Spread, 0.5), 2)
+		within("nine of ten arrivals", quantile(model.Spread, 0.9), quantile(real.Spread, 0.9), 2)
 	}
 }

@@ -60,6 +60,21 @@ func TestSlowDevice(t *testing.T) {
 	if other != same {
 		t.Errorf("another waits for it:\n%s%s", other, same)
 	}
+	// While it thinks its user waits, and what it learnt leaves when it has thought.
+	last, thinking := -1e9, 0.0
+	for line := range strings.Lines(transcript) {
+		at := seconds(t, line)
+		if at < last+thinking && (strings.Contains(line, " user-2 hears its user") || strings.Contains(line, " user-2 announces")) {
+			t.Errorf("it thinks for %.0f s from %.0f on, and: %s", thinking, last, line)
+		}
+		if at > 0 && strings.Contains(line, " user-2 hears its user say") {
+			var bytes int
+			if _, err := fmt.Sscanf(line[strings.Index(line, "say"):], "say %d bytes", &bytes); err != nil {
+				t.Fatal(err)
+			}
+			last, thinking = at, 0.5*float64(bytes)-0.001
+		}
+	}
 	// What came while it thought came in the order in which it came.
 	for _, d := range w.devices {
 		if got := len(d.node.Conversation().Held()); got != 4 {
@@ -124,6 +139,9 @@ func TestAway(t *testing.T) {
 		if strings.Contains(line, " user-1 hears its user") && (s < 120 || s >= 180 && s < 300 || s >= 360 && s < 420) {
 			t.Errorf("it listens while it is off: %s", line)
 		}
+	}
+	if w.devices[1].disk.snapshot == nil {
+		t.Error("it did not stop in order")
 	}
 	if gone := strings.Count(transcript, "sees that user-1 left"); gone < 4 {
 		t.Errorf("%d times somebody noticed that it went", gone)

@@ -58,7 +58,7 @@ func Pocket() Config {
 
 // Tiny is the shape for worlds of thousands of devices on one machine: 26 thousand parameters.
 func Tiny() Config {
-	return Config{Width: 32, Layers: 2, Channels: 4, Sections: 12, Neurons: 4, KeyRank: 8, Active: 2, Alpha: 0.5, ContextLayer: 1}
+	return Config{Width: 32, Layers: 1, Channels: 4, Sections: 20, Neurons: 4, KeyRank: 8, Active: 3, Alpha: 0.5}
 }
 
 // Limits of a Config read from a file: beyond them a file is foreign or hostile.

@@ -24,7 +24,7 @@ const example = `  # The pocket model on the texts that the project generates, t
 func command(step func(seen int64)) *cobra.Command {
 	var o options
 	c := &cobra.Command{
-		Use:   "yan-train --out FILE [--config small|base|pocket|FILE] [--data kind:path]...",
+		Use:   "yan-train --out FILE [--config small|base|pocket|tiny|FILE] [--data kind:path]...",
 		Short: "Train a base model from data",
 		Long: `Train a base model from scratch, from texts of your own or from those that the project generates.
 
@@ -53,7 +53,7 @@ them. Flags win over it.`,
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.config, "config", "small", "small, base, pocket, or a JSON `FILE`")
+	f.StringVar(&o.config, "config", "small", "small, base, pocket, tiny, or a JSON `FILE`")
 	f.StringArrayVar(&o.data, "data", nil, "what to train on, as `kind:path`; without it, what the project generates")
 	f.StringVar(&o.out, "out", "", "the `FILE` that the model goes to")
 	f.Int64Var(&o.bytes, "bytes", 0, "bytes to see in all, repeats counted")

@@ -227,6 +227,7 @@ func TestPresets(t *testing.T) {
 		"small":  {Model: model.Small(), Bytes: 1_500_000, Batch: 8, Rate: 0.003, Window: 128},
 		"base":   {Model: model.Base(), Bytes: 16_000_000, Batch: 16, Rate: 0.0025, Dropout: 0.05},
 		"pocket": {Model: model.Pocket(), Bytes: 3_000_000, Batch: 8, Rate: 0.004},
+		"tiny":   {Model: model.Tiny(), Bytes: 3_000_000, Batch: 8, Rate: 0.006, Survey: 640},
 	} {
 		c := command(nil)
 		if err := c.ParseFlags([]string{"--out", "x", "--config", name}); err != nil {
@@ -320,7 +321,7 @@ func TestBadInput(t *testing.T) {
 		{"no kind", []string{"--out", out, "--data", good}, ui.BadUsage, "kind:path"},
 		{"pictures", []string{"--out", out, "--data", "images:a,b"}, ui.BadUsage, "images:"},
 		{"no tab", []string{"--out", out, "--data", "tsv:" + good}, ui.Failed, "no tab"},
-		{"config missing", []string{"--out", out, "--config", "huge"}, ui.BadUsage, "small, base and pocket"},
+		{"config missing", []string{"--out", out, "--config", "huge"}, ui.BadUsage, "small, base, pocket and tiny"},
 		{"config is a directory", []string{"--out", out, "--config", dir}, ui.Failed, "JSON file"},
 		{"config is no JSON", []string{"--out", out, "--config", good}, ui.BadUsage, "JSON object"},
 		{"config with a typo", []string{"--out", out, "--config", file("typo.json", `{"byts": 5}`)}, ui.BadUsage, "byts"},

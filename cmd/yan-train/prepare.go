@@ -44,6 +44,7 @@ var presets = map[string]learning.TrainConfig{
 	"small":  {Model: model.Small(), Bytes: 1_500_000, Batch: 8, Rate: 0.003, Window: 128},
 	"base":   {Model: model.Base(), Bytes: 16_000_000, Batch: 16, Rate: 0.0025, Dropout: 0.05},
 	"pocket": {Model: model.Pocket(), Bytes: 3_000_000, Batch: 8, Rate: 0.004},
+	"tiny":   {Model: model.Tiny(), Bytes: 3_000_000, Batch: 8, Rate: 0.006, Survey: 640},
 }
 
 // A set is one data argument, cut in two.
@@ -108,7 +109,7 @@ func readConfig(o options, given flags) (learning.TrainConfig, error) {
 	if !ok {
 		b, err := os.ReadFile(o.config)
 		if errors.Is(err, fs.ErrNotExist) {
-			return c, ui.Usage("--config %s: no such file, and no preset: there are small, base and pocket", o.config)
+			return c, ui.Usage("--config %s: no such file, and no preset: there are small, base, pocket and tiny", o.config)
 		} else if err != nil {
 			return c, fmt.Errorf("--config %s: cannot be read: %w: name a JSON file", o.config, bare(err))
 		}

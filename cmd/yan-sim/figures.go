@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/protocol"
 	"github.com/yanmesh/yan/sim"
+	"github.com/yanmesh/yan/sim/scenario"
 )
 
 // A lead is how the skill of the one device that was taught something spreads. A nil lead is one of a world in which several were.
@@ -139,6 +142,13 @@ func (s *summary) figures(opt sim.Options, l *lead) map[string]string {
 	if o := s.Standoff; o != nil {
 		f["shunned"], f["heard"], f["wronged"] = percent(o.Shunned), percent(o.Heard), percent(o.Wronged)
 	}
+	var known []string
+	for _, g := range s.Groups {
+		if g.Asked > 0 {
+			known = append(known, g.Name+" "+percent(g.Accuracy))
+		}
+	}
+	f["groups"] = strings.Join(known, ", ")
 	terms := s.seen.turnsLost
 	for _, t := range s.seen.turns {
 		if t.said {
@@ -153,6 +163,40 @@ func (s *summary) figures(opt sim.Options, l *lead) map[string]string {
 		}
 	}
 	return f
+}
+
+// A grouped is what the devices of a group know in the end.
+type grouped struct {
+	Name     string  `json:"name"`
+	Asked    int     `json:"asked"` // devices
+	Accuracy float64 `json:"accuracy"`
+	Bits     float64 `json:"bits_per_byte"`
+}
+
+// groupsOf has one for each group, and one for the others.
+func groupsOf(sc *scenario.Scenario) (list []grouped) {
+	if len(sc.Groups) == 0 {
+		return nil
+	}
+	for i, g := range sc.Groups {
+		list = append(list, grouped{Name: cmp.Or(g.Name, fmt.Sprint("group ", i+1))})
+	}
+	return append(list, grouped{Name: "others"})
+}
+
+// group is that of a number; −1 is the others.
+func (s *summary) group(i int) *grouped {
+	if len(s.Groups) == 0 {
+		return new(grouped)
+	}
+	return &s.Groups[(i+len(s.Groups))%len(s.Groups)]
+}
+
+func (g *grouped) add(r sim.Result) {
+	n := float64(g.Asked)
+	g.Accuracy = (g.Accuracy*n + r.Everyone.Accuracy) / (n + 1)
+	g.Bits = (g.Bits*n + r.Everyone.Bits) / (n + 1)
+	g.Asked++
 }
 
 // compared says by how much the mesh is better than devices alone, in points of a hundred.

@@ -52,6 +52,7 @@ type summary struct {
 	OwnBits  trio    `json:"own_bits_per_byte"` // on the device's own user
 
 	OwnAccuracy trio       `json:"own_accuracy"`
+	Groups      []grouped  `json:"groups,omitempty"`        // of the scenario, and the others behind them
 	Standoff    *standoff  `json:"standoff,omitempty"`      // of honest and hostile devices, if there are any
 	Spreading   *spreading `json:"first_teacher,omitempty"` // of the skill of the only device that was taught something
 	Shows       string     `json:"shows"`                   // the scenario's sentence
@@ -106,7 +107,7 @@ func run(c *cobra.Command, o options) error {
 	s := summary{Devices: o.devices, Scenario: sc.Name, Data: world.Note, Seed: o.seed, text: !sc.Data.Examples()}
 	s.command, s.settings = o.command(), string(yaml)
 	began := time.Now()
-	r := running{ctx: c.Context(), stderr: c.ErrOrStderr(), o: o, sc: sc, opt: world.Options, s: &s}
+	r := running{ctx: c.Context(), stderr: c.ErrOrStderr(), o: o, sc: sc, groups: world.Groups, opt: world.Options, s: &s}
 	r.opt.Transcript, r.opt.Until = script, o.until
 	failed := r.simulate()
 	s.Wall = time.Since(began).Seconds()
@@ -170,6 +171,7 @@ type running struct {
 	stderr io.Writer
 	o      options
 	sc     *scenario.Scenario
+	groups []int // of each device: an index of the scenario's, or −1
 	opt    sim.Options
 	s      *summary
 	lead   *lead
@@ -266,6 +268,10 @@ func (r *running) examine(w *sim.World) error {
 			}
 			p.Set(int64(done))
 			return r.ctx.Err()
+		}
+		if step.name == "the mesh" {
+			s.Groups = groupsOf(r.sc)
+			e.Each = func(device int, result sim.Result) { s.group(r.groups[device]).add(result) }
 		}
 		result, err := step.ask(e)
 		if p != nil {

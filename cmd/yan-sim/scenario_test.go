@@ -38,7 +38,7 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 		t.Fatal(err)
 	}
 	s := &summary{Devices: n, text: !sc.Data.Examples()}
-	r := &running{ctx: t.Context(), stderr: io.Discard, o: o, sc: sc, opt: world.Options, s: s}
+	r := &running{ctx: t.Context(), stderr: io.Discard, o: o, sc: sc, groups: world.Groups, opt: world.Options, s: s}
 	if err := r.simulate(); err != nil {
 		t.Fatalf("%s: %v", sc.Name, err)
 	}
@@ -114,6 +114,18 @@ func TestLead(t *testing.T) {
 	}
 	if newLead(devices[2:]) != nil || newLead(append(devices, devices[1])) != nil {
 		t.Error("a lead of none or two who were taught")
+	}
+}
+
+// Every device that is asked counts in its group, and those of none among the others.
+func TestGroups(t *testing.T) {
+	s, r := tiny(t, scenario.Builtin("slow-pi"), 6)
+	asked := 0
+	for _, g := range s.Groups {
+		asked += g.Asked
+	}
+	if len(s.Groups) != 3 || s.Groups[2].Name != "others" || asked != r.sc.Exam.Devices || s.Groups[0].Accuracy == 0 {
+		t.Errorf("%+v", s.Groups)
 	}
 }
 

@@ -34,7 +34,9 @@ func lawName(p *string) kind {
 	for _, l := range sim.Laws() {
 		names = append(names, l.Name)
 	}
-	return choice(p, names...)
+	k := choice(p, names...)
+	k.brief = "names, as they are printed after a run"
+	return k
 }
 
 func (d *Data) fields() fields {

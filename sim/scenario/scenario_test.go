@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"reflect"
@@ -155,20 +156,35 @@ func TestSchema(t *testing.T) {
 			t.Errorf("the schema says nothing of %s", f.key)
 		}
 	}
-	doc, err := os.ReadFile("../../docs/scenarios.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	figures := "| figure | what it is |\n|---|---|\n"
 	for _, f := range Figures() {
 		figures += fmt.Sprintf("| `{%s}` | %s |\n", f.Name, f.Doc)
 	}
-	for what, table := range map[string]string{"keys": Keys(), "figures": figures} {
-		if !strings.Contains(string(doc), table) {
-			t.Errorf("docs/scenarios.md has not this table of %s:\n%s", what, table)
+	doc, err := os.ReadFile("../../docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := string(doc)
+	for _, table := range []string{Keys(), figures} {
+		head, _, _ := strings.Cut(table, "\n")
+		before, rest, found := strings.Cut(changed, head)
+		if !found {
+			t.Fatalf("docs/scenarios.md has no table %s", head)
+		}
+		_, after, _ := strings.Cut(rest, "\n\n")
+		if changed = before + table; after != "" {
+			changed += "\n" + after
 		}
 	}
+	if *update {
+		err = os.WriteFile("../../docs/scenarios.md", []byte(changed), 0o644)
+	}
+	if err != nil || !*update && changed != string(doc) {
+		t.Errorf("%v: the tables of docs/scenarios.md are stale: run go test ./sim/scenario -update", err)
+	}
 }
+
+var update = flag.Bool("update", false, "write the tables of docs/scenarios.md")
 
 // The example that the documentation tells how to write is one that works.
 func TestDocumentedExample(t *testing.T) {

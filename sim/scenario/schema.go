@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -69,10 +70,11 @@ func (fs fields) document(b *strings.Builder, at string) {
 			row("a mapping", "")
 			f.sub().document(b, key)
 		case f.list == nil:
-			row(f.word.says, f.word.write())
+			row(cmp.Or(f.word.brief, f.word.says), f.word.write())
 		case f.list.words != nil:
 			missing := strings.Join(f.list.write(), ", ")
-			row("a list of: "+f.list.words().says, missing)
+			k := f.list.words()
+			row("a list of: "+cmp.Or(k.brief, k.says), missing)
 		default:
 			row("a list of mappings", "")
 			f.list.subs().document(b, key+"[]")

@@ -28,6 +28,7 @@ func Figures() []Figure {
 		{"centralised-bits", "the same of the centralised mind"},
 		{"own-alone", "as `alone`, but of the device's own user"},
 		{"own-mesh", "as `mesh`, but of the device's own user"},
+		{"groups", "`mesh` of the devices of each group, and of the others"},
 		{"crashes", "how many times a device crashed"},
 		{"restarts", "how many times a device that was off came back"},
 		{"divided", "what devices knew at the end of the first partition: bits a byte of a sample, or examples told right"},

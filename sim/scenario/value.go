@@ -76,6 +76,7 @@ type kind struct {
 	read    func(word string) error
 	write   func() string
 	says    string         // what belongs there, after "write"
+	brief   string         // says in few words, for documentation; if empty, says
 	schema  map[string]any // JSON schema
 	strings bool           // it is text, and may be quoted and of several lines
 }

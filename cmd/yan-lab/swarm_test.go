@@ -197,3 +197,24 @@ func TestCurvesAreFitted(t *testing.T) {
 		t.Errorf("a power is a logarithm: off by %v and by %v", log.Residual, pow.Residual)
 	}
 }
+
+// Divided, a text is gone over whole and in order, and from the beginning again.
+func TestTextIsDivided(t *testing.T) {
+	s := smallTheatre()
+	s.o.once, s.o.exchanges, s.o.most = true, 3, 500
+	m, err := newSkillMover(s.base, 1, 0.001)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.cast(m)[0]
+	var said []byte
+	for range 4 {
+		for _, e := range r.turn() {
+			said = append(said, e.Byte)
+		}
+	}
+	want := string(s.users[0].Train[:500]) + string(s.users[0].Train[:166])
+	if string(said) != want {
+		t.Errorf("%d bytes are gone over, of %d", len(said), len(want))
+	}
+}

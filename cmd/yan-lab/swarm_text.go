@@ -26,7 +26,8 @@ type swarmText struct {
 	devices           int
 	exchanges, passes int
 	tell, sections    int
-	window            int
+	window, most      int
+	once              bool
 	held, asked       int
 	rate, skillRate   float64
 	step, target      float64
@@ -55,6 +56,8 @@ over their own text, tells a few others in few bits how far they came, strangers
 	f.IntVar(&o.devices, "devices", 64, "devices")
 	f.IntVar(&o.exchanges, "exchanges", 10, "exchanges")
 	f.IntVar(&o.passes, "passes", 1, "times that everybody goes over their own text between two exchanges")
+	f.BoolVar(&o.once, "once", false, "have everybody hear each part of their own text once in all, as the devices of yan-sim do, and not all of it between two exchanges")
+	f.IntVar(&o.most, "most", 0, "bytes of each role to learn from; 0 for all")
 	f.IntVar(&o.tell, "tell", 6, "strangers that everybody tells in an exchange")
 	f.IntVar(&o.sections, "sections", 48, "sections a layer of the shared skill")
 	f.IntVar(&o.window, "window", 128, "bytes that a step learns from")
@@ -257,11 +260,21 @@ type role struct {
 	x      []float32
 	memory any
 	voice  gossip.Voice
+
+	parts, part int // into how many its text is divided, and the one that comes next; of 0 it is whole
 }
 
 func (t *theatre) cast(m mover) (roles []*role) {
 	for _, u := range t.users {
-		roles = append(roles, &role{text: sense.Text(u.Train), x: slices.Clone(m.parameters()), voice: gossip.Voice{Step: t.o.step, Group: 100}})
+		text := u.Train
+		if t.o.most > 0 {
+			text = text[:min(len(text), t.o.most)]
+		}
+		parts := 0
+		if t.o.once {
+			parts = t.o.exchanges
+		}
+		roles = append(roles, &role{parts: parts, text: sense.Text(text), x: slices.Clone(m.parameters()), voice: gossip.Voice{Step: t.o.step, Group: 100}})
 	}
 	return roles
 }
@@ -274,11 +287,21 @@ func (r *role) learn(ctx context.Context, m mover, passes, window int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		read(m, r.text, window)
+		read(m, r.turn(), window)
 	}
 	copy(r.x, m.parameters())
 	r.memory = m.memory()
 	return nil
+}
+
+// turn is what a device goes over next.
+func (r *role) turn() []sense.Event {
+	if r.parts == 0 {
+		return r.text
+	}
+	from, to := r.part*len(r.text)/r.parts, (r.part+1)*len(r.text)/r.parts
+	r.part = (r.part + 1) % r.parts
+	return r.text[from:to]
 }
 
 // read goes once over a text.

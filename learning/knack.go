@@ -20,6 +20,8 @@ import (
 // A Knack keeps of the owner's examples some features of some of them, to try others' lessons on; of what peers sent, the bytes. It is not safe
 // for concurrent use.
 type Knack struct {
+	Gain float64 // nats an example that it saved the owner on examples that it was not shown, if he has measured it
+
 	name string
 	cfg  HeadConfig
 	harm float64
@@ -107,6 +109,24 @@ func NewKnack(c KnackConfig) (*Knack, error) {
 
 // Name is the skill's.
 func (k *Knack) Name() string { return k.name }
+
+// Whole are numbers from −1 to 1 as the steps of 1/127 in which a knack takes them, one a byte. What is no number is 0.
+func Whole(x []float32) []byte {
+	b := make([]byte, len(x))
+	for i, v := range x {
+		b[i] = byte(int8(wholeInput(v)))
+	}
+	return b
+}
+
+// FromWhole is the reverse of Whole: a knack takes what it returns as it took the numbers themselves.
+func FromWhole(b []byte) []float32 {
+	x := make([]float32, len(b))
+	for i, v := range b {
+		x[i] = float32(int8(v)) / headFull
+	}
+	return x
+}
 
 // Inputs is how many numbers an example has.
 func (k *Knack) Inputs() int { return k.cfg.Inputs }
@@ -439,7 +459,7 @@ func (k *Knack) sumsOf(t *taken) (*Head, error) {
 	if t.body == nil {
 		return nil, errAsleep
 	}
-	l, err := decodeLesson(t.body, k.fits)
+	l, err := DecodeLesson(t.body)
 	if err != nil {
 		return nil, err
 	}

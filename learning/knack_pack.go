@@ -52,14 +52,15 @@ const (
 // knackStep is s² as a share of the ridge.
 const knackStep = 0.05
 
-// A lesson is what somebody has learnt of a knack.
-type lesson struct {
+// A Lesson is what somebody has learnt of a knack, on its way to another device.
+type Lesson struct {
 	name   string
 	cfg    HeadConfig
 	step   int64
 	groups []lessonSum
 	sums   []lessonSum // of controls
 	rows   []int16     // (n, width)
+	body   []byte      // that it was read from
 }
 
 // lessonSum is a class or a control.
@@ -69,8 +70,13 @@ type lessonSum struct {
 	sum   []int64 // (width)
 }
 
-// examples is how many the lesson was learnt from.
-func (l *lesson) examples() (n int64) {
+// Shape is that of the knack which it teaches.
+func (l *Lesson) Shape() KnackConfig {
+	return KnackConfig{Name: l.name, Inputs: l.cfg.Inputs, Features: l.cfg.Features, Controls: l.cfg.Controls}
+}
+
+// Examples is how many the lesson was learnt from.
+func (l *Lesson) Examples() (n int64) {
 	for _, g := range l.groups {
 		n += g.count
 	}
@@ -78,7 +84,7 @@ func (l *lesson) examples() (n int64) {
 }
 
 // labels lists the classes or the controls.
-func (l *lesson) labels() (list []string) {
+func (l *Lesson) labels() (list []string) {
 	of := l.groups
 	if l.cfg.Controls {
 		of = l.sums
@@ -90,9 +96,9 @@ func (l *lesson) labels() (list []string) {
 }
 
 // newLesson makes a lesson of a head's sums.
-func newLesson(name string, h *Head) (*lesson, error) {
+func newLesson(name string, h *Head) (*Lesson, error) {
 	width := h.width()
-	l := &lesson{name: name, cfg: h.cfg}
+	l := &Lesson{name: name, cfg: h.cfg}
 	for _, label := range h.Classes() {
 		c := h.classes[label]
 		s := lessonSum{label, c.count, slices.Clone(c.sum)}
@@ -109,7 +115,7 @@ func newLesson(name string, h *Head) (*lesson, error) {
 		}
 		l.groups = []lessonSum{{"", all[width-1] / headFull, all}}
 	}
-	if l.examples() == 0 {
+	if l.Examples() == 0 {
 		return nil, ErrNoClasses
 	}
 	for _, g := range l.groups {
@@ -121,7 +127,7 @@ func newLesson(name string, h *Head) (*lesson, error) {
 	for i := range width {
 		trace += float64(h.moments[triangle(i, width)] / h.unit)
 	}
-	n := float64(l.examples())
+	n := float64(l.Examples())
 	ridge := h.cfg.Ridge * trace / float64(width)
 	l.step = max(1, int64(math.Round(math.Sqrt(knackStep*ridge))), int64(math.Ceil(headFull*math.Sqrt(n)/maxLessonRow)))
 	l.factor(h)
@@ -129,7 +135,7 @@ func newLesson(name string, h *Head) (*lesson, error) {
 }
 
 // factor finds the rows.
-func (l *lesson) factor(h *Head) {
+func (l *Lesson) factor(h *Head) {
 	width, step := h.width(), float64(l.step)
 	room := solveRooms.Get().(*solveRoom)
 	defer solveRooms.Put(room)
@@ -177,7 +183,7 @@ func (l *lesson) factor(h *Head) {
 }
 
 // between is Σ_g S·Sᵀ/n, what the sums say of a second moment. It is computed so that every machine comes to the same.
-func (l *lesson) between(i, j int) (v float64) {
+func (l *Lesson) between(i, j int) (v float64) {
 	for _, g := range l.groups {
 		v += float64(float64(g.sum[i]) / float64(g.count) * float64(g.sum[j]))
 	}
@@ -185,7 +191,7 @@ func (l *lesson) between(i, j int) (v float64) {
 }
 
 // head returns the sums that the lesson tells of.
-func (l *lesson) head() *Head {
+func (l *Lesson) head() *Head {
 	h := newSums(l.cfg)
 	width := h.width()
 	for _, s := range append(slices.Clone(l.groups), l.sums...) {
@@ -246,7 +252,7 @@ func addSquares(squares []int64, row []int16) bool {
 }
 
 // encode returns the lesson as the body of an update.
-func (l *lesson) encode() ([]byte, error) {
+func (l *Lesson) encode() ([]byte, error) {
 	if err := l.check(); err != nil {
 		return nil, fmt.Errorf("learning: skill %s: %w", l.name, err)
 	}
@@ -257,7 +263,7 @@ func (l *lesson) encode() ([]byte, error) {
 	return b, nil
 }
 
-func (l *lesson) bytes() []byte {
+func (l *Lesson) bytes() []byte {
 	text := func(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	kind := uint64(0)
 	if l.cfg.Controls {
@@ -345,10 +351,9 @@ func CheckLabel(s string) error {
 	return nil
 }
 
-// decodeLesson parses what encode wrote. It trusts nothing. shape, given the name and the shape that the bytes claim, says whether anything of
-// it can be of use here, before there is room made for it.
-func decodeLesson(body []byte, shape func(name string, inputs, features int, controls bool) error) (*lesson, error) {
-	bad := func(err error) (*lesson, error) { return nil, fmt.Errorf("%w: %w", ErrDelta, err) }
+// DecodeLesson parses the body of an update that holds a lesson. It trusts nothing, and holds on to body.
+func DecodeLesson(body []byte) (*Lesson, error) {
+	bad := func(err error) (*Lesson, error) { return nil, fmt.Errorf("%w: %w", ErrDelta, err) }
 	frame, ok := bytes.CutPrefix(body, []byte(knackMagic))
 	if !ok || len(body) > maxDelta {
 		return bad(errors.New("it does not begin as a lesson"))
@@ -372,13 +377,10 @@ func decodeLesson(body []byte, shape func(name string, inputs, features int, con
 	if r.err == nil {
 		r.err = checkKnack(name, inputs, features)
 	}
-	if r.err == nil {
-		r.err = shape(name, inputs, features, controls)
-	}
 	if r.err != nil {
 		return bad(r.err)
 	}
-	l := &lesson{name: name, cfg: knackHead(name, inputs, features, controls)}
+	l := &Lesson{name: name, cfg: knackHead(name, inputs, features, controls), body: body}
 	r.sums(l)
 	r.rows(l)
 	if len(r.b) > 0 {
@@ -394,7 +396,7 @@ func decodeLesson(body []byte, shape func(name string, inputs, features int, con
 }
 
 // sums reads how large a step is, and the sums.
-func (r *lessonReader) sums(l *lesson) {
+func (r *lessonReader) sums(l *Lesson) {
 	f := l.cfg.Features
 	l.step = int64(r.uint(1<<20, "step"))
 	groups := r.uint(maxLessonClasses, "classes")
@@ -436,7 +438,7 @@ func (r *lessonReader) sums(l *lesson) {
 	}
 }
 
-func (r *lessonReader) rows(l *lesson) {
+func (r *lessonReader) rows(l *Lesson) {
 	width := l.cfg.Features + 1
 	n := int(r.uint(uint64(min(2*width, len(r.b)/width)), "rows"))
 	l.rows = make([]int16, n*width)
@@ -447,7 +449,7 @@ func (r *lessonReader) rows(l *lesson) {
 
 // check is what has to hold of the numbers: that there are examples, and that features which are at most 127 can have such second moments. What
 // is rounded may be off by a step.
-func (l *lesson) check() error {
+func (l *Lesson) check() error {
 	if l.step < 1 || len(l.groups) == 0 || len(l.labels()) == 0 || len(l.labels()) > maxLessonClasses {
 		return fmt.Errorf("%d classes in steps of %d", len(l.labels()), l.step)
 	}
@@ -461,11 +463,11 @@ func (l *lesson) check() error {
 	for i, v := range l.rows {
 		squares[i%width] += int64(v) * int64(v)
 	}
-	most := headFull * headFull * float64(l.examples()) * 1.25
+	most := headFull * headFull * float64(l.Examples()) * 1.25
 	for i, v := range squares {
 		step := float64(l.step * l.step)
 		if all := l.between(i, i) + float64(float64(v)*step); all > most+float64(64*step) {
-			return fmt.Errorf("feature %d has a second moment of %g, more than %d examples can have", i, all, l.examples())
+			return fmt.Errorf("feature %d has a second moment of %g, more than %d examples can have", i, all, l.Examples())
 		}
 	}
 	return nil

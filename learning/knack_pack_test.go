@@ -12,8 +12,6 @@ import (
 	"github.com/yanmesh/yan/model"
 )
 
-func anyShape(string, int, int, bool) error { return nil }
-
 // shownKnack is a knack that was shown something, of classes or of controls.
 func shownKnack(t testing.TB, seed uint64, inputs, features, n int, controls bool) *Knack {
 	t.Helper()
@@ -52,7 +50,7 @@ func TestLessonCarriesTheSums(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := decodeLesson(body, k.fits)
+		l, err := DecodeLesson(body)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -63,8 +61,8 @@ func TestLessonCarriesTheSums(t *testing.T) {
 				t.Fatalf("seed %d: class %s arrives with other sums", seed, class)
 			}
 		}
-		if l.examples() != int64(n) || len(to.classes) != len(from.classes) {
-			t.Fatalf("seed %d: %d examples of %d, %q of %q", seed, l.examples(), n, to.Classes(), from.Classes())
+		if l.Examples() != int64(n) || len(to.classes) != len(from.classes) {
+			t.Fatalf("seed %d: %d examples of %d, %q of %q", seed, l.Examples(), n, to.Classes(), from.Classes())
 		}
 		if _, err := to.Solve(); err != nil {
 			t.Errorf("seed %d, %d examples: %v", seed, n, err)
@@ -93,8 +91,9 @@ func TestLessonIsSmall(t *testing.T) {
 	if err := k.Show(x[:100*inputs], labels[:100]); err != nil {
 		t.Fatal(err)
 	}
-	body := lessonOf(t, k)
-	if _, err := far.Fold("k", body); err != nil {
+	lesson := lessonOf(t, k)
+	body := lesson.body
+	if _, err := far.Fold("k", lesson); err != nil {
 		t.Fatal(err)
 	}
 	var exact []byte
@@ -114,20 +113,20 @@ func TestLessonIsSmall(t *testing.T) {
 
 // Nobody takes a lesson for a delta or the other way round.
 func TestLessonIsNoDelta(t *testing.T) {
-	body := lessonOf(t, shownKnack(t, 1, 3, 8, 5, false))
+	body := lessonOf(t, shownKnack(t, 1, 3, 8, 5, false)).body
 	if !IsLesson(body) || IsLesson([]byte(packedMagic)) || IsLesson([]byte(campsMagic)) || IsLesson(nil) {
 		t.Error("a lesson is not told from a delta")
 	}
 	if _, err := DecodeDelta(body, model.Config{}, [32]byte{}); err == nil {
 		t.Error("a lesson was read as a delta")
 	}
-	if _, err := decodeLesson([]byte(packedMagic+strings.Repeat("x", 100)), anyShape); err == nil {
+	if _, err := DecodeLesson([]byte(packedMagic + strings.Repeat("x", 100))); err == nil {
 		t.Error("a delta was read as a lesson")
 	}
 }
 
 // hostile changes a lesson before it is written.
-func hostile(t *testing.T, change func(*lesson)) []byte {
+func hostile(t *testing.T, change func(*Lesson)) []byte {
 	t.Helper()
 	k := newKnack(t, KnackConfig{Inputs: 3, Features: 8})
 	if err := k.Show([]float32{1, 0, 0, 0, 1, 0, 0.5, 0, 0.5, 1, 1, 1}, []string{"a", "b", "b", "a"}); err != nil {
@@ -142,8 +141,8 @@ func hostile(t *testing.T, change func(*lesson)) []byte {
 }
 
 func TestLessonRefuses(t *testing.T) {
-	good := hostile(t, func(*lesson) {})
-	if _, err := decodeLesson(good, anyShape); err != nil {
+	good := hostile(t, func(*Lesson) {})
+	if _, err := DecodeLesson(good); err != nil {
 		t.Fatal(err)
 	}
 	zero := make([]byte, 1<<22)
@@ -153,21 +152,21 @@ func TestLessonRefuses(t *testing.T) {
 		"many zeros":                 encoder().EncodeAll(zero, []byte(knackMagic)),
 		"another version":            encoder().EncodeAll([]byte{2, 0}, []byte(knackMagic)),
 		"too many features":          encoder().EncodeAll(binary.AppendUvarint([]byte{1, 0, 1, 'a', 1}, maxKnackFeatures+1), []byte(knackMagic)),
-		"no examples":                hostile(t, func(l *lesson) { l.groups[0].count = 0; clear(l.groups[0].sum) }),
-		"no classes":                 hostile(t, func(l *lesson) { l.groups = nil }),
-		"classes out of order":       hostile(t, func(l *lesson) { slices.Reverse(l.groups) }),
-		"a class twice":              hostile(t, func(l *lesson) { l.groups = append(l.groups, l.groups...) }),
-		"a label of two lines":       hostile(t, func(l *lesson) { l.groups[0].label = "\n" }),
-		"sums of more examples":      hostile(t, func(l *lesson) { l.groups[0].sum[2] = headFull*l.groups[0].count + 1 }),
-		"more examples than there":   hostile(t, func(l *lesson) { l.groups[0].count = maxLessonCount + 1 }),
-		"second moments of more":     hostile(t, func(l *lesson) { l.rows[3] = maxLessonRow }),
-		"no step":                    hostile(t, func(l *lesson) { l.step = 0 }),
-		"a step too large":           hostile(t, func(l *lesson) { l.step = 1 << 19; l.rows[0] = 1 }),
-		"half a row":                 hostile(t, func(l *lesson) { l.rows = l.rows[:len(l.rows)-1] }),
-		"no name":                    hostile(t, func(l *lesson) { l.name = "" }),
+		"no examples":                hostile(t, func(l *Lesson) { l.groups[0].count = 0; clear(l.groups[0].sum) }),
+		"no classes":                 hostile(t, func(l *Lesson) { l.groups = nil }),
+		"classes out of order":       hostile(t, func(l *Lesson) { slices.Reverse(l.groups) }),
+		"a class twice":              hostile(t, func(l *Lesson) { l.groups = append(l.groups, l.groups...) }),
+		"a label of two lines":       hostile(t, func(l *Lesson) { l.groups[0].label = "\n" }),
+		"sums of more examples":      hostile(t, func(l *Lesson) { l.groups[0].sum[2] = headFull*l.groups[0].count + 1 }),
+		"more examples than there":   hostile(t, func(l *Lesson) { l.groups[0].count = maxLessonCount + 1 }),
+		"second moments of more":     hostile(t, func(l *Lesson) { l.rows[3] = maxLessonRow }),
+		"no step":                    hostile(t, func(l *Lesson) { l.step = 0 }),
+		"a step too large":           hostile(t, func(l *Lesson) { l.step = 1 << 19; l.rows[0] = 1 }),
+		"half a row":                 hostile(t, func(l *Lesson) { l.rows = l.rows[:len(l.rows)-1] }),
+		"no name":                    hostile(t, func(l *Lesson) { l.name = "" }),
 		"a number written at length": encoder().EncodeAll([]byte{0x81, 0}, []byte(knackMagic)),
 	} {
-		if _, err := decodeLesson(body, anyShape); err == nil {
+		if _, err := DecodeLesson(body); err == nil {
 			t.Errorf("%s: it was read", name)
 		} else if !strings.Contains(err.Error(), ErrDelta.Error()) {
 			t.Errorf("%s: %v", name, err)
@@ -189,13 +188,8 @@ func FuzzLesson(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		l, err := decodeLesson(encoder().EncodeAll(content, []byte(knackMagic)), func(_ string, _, features int, _ bool) error {
-			if features > 64 {
-				return ErrDelta
-			}
-			return nil
-		})
-		if err != nil {
+		l, err := DecodeLesson(encoder().EncodeAll(content, []byte(knackMagic)))
+		if err != nil || l.cfg.Features > 64 {
 			return
 		}
 		b, err := l.encode()
@@ -207,7 +201,7 @@ func FuzzLesson(f *testing.F) {
 			t.Fatalf("written again it is something else: %v", err)
 		}
 		if _, err := l.head().Solve(); err != nil {
-			t.Fatalf("%d examples, step %d: %v", l.examples(), l.step, err)
+			t.Fatalf("%d examples, step %d: %v", l.Examples(), l.step, err)
 		}
 	})
 }

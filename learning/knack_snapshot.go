@@ -17,6 +17,7 @@ type knackSnapshot struct {
 	Controls bool     `json:",omitempty"`
 	Harm     float64  `json:",omitempty"`
 	Names    []string `json:",omitempty"`
+	Gain     float64  `json:",omitempty"`
 	Own      int64
 	Rows     *writtenExamples `json:",omitempty"` // what the owner showed
 	Sums     *writtenSums     `json:",omitempty"` // or its sums
@@ -123,7 +124,7 @@ func (w *writtenSums) read(cfg HeadConfig) (*Head, error) {
 // MarshalJSON writes the knack as a snapshot has it.
 func (k *Knack) MarshalJSON() ([]byte, error) {
 	return json.Marshal(&knackSnapshot{
-		Name: k.name, Inputs: k.cfg.Inputs, Features: k.cfg.Features, Controls: k.cfg.Controls, Harm: k.harm, Names: k.names,
+		Name: k.name, Inputs: k.cfg.Inputs, Features: k.cfg.Features, Controls: k.cfg.Controls, Harm: k.harm, Names: k.names, Gain: k.Gain,
 		Own: k.own.n, Rows: writeExamples(k.own.rows), Sums: writeSums(k.own.head), Kept: writeExamples(k.kept), Lessons: k.lessons, Due: k.due,
 	})
 }
@@ -139,7 +140,7 @@ func (k *Knack) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return bad(err)
 	}
-	n.names, n.own.n, n.lessons, n.due = s.Names, s.Own, s.Lessons, s.Due
+	n.Gain, n.names, n.own.n, n.lessons, n.due = s.Gain, s.Names, s.Own, s.Lessons, s.Due
 	if s.Controls != (len(s.Names) > 0) && s.Own > 0 || len(s.Names) > maxLessonClasses || !slices.IsSorted(s.Names) {
 		return bad(fmt.Errorf("controls %q", s.Names))
 	}

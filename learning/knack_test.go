@@ -53,13 +53,17 @@ func (k *Knack) right(x []float32, labels []string) float64 {
 	return float64(n) / float64(len(labels))
 }
 
-func lessonOf(t *testing.T, k *Knack) []byte {
+func lessonOf(t *testing.T, k *Knack) *Lesson {
 	t.Helper()
 	b, err := k.Lesson()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	l, err := DecodeLesson(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // Two classes a device: alone it can name no others; taught by peers it names all of them nearly as well as one that was shown everything.
@@ -100,7 +104,7 @@ func TestKnackOrderCannotMatter(t *testing.T) {
 	for seed := range uint64(4) {
 		cfg := KnackConfig{Inputs: 10, Features: 40}
 		ks, x, labels := users(t, seed, cfg, 30, []string{"0", "1"}, []string{"2", "3"}, []string{"4"}, []string{"1", "2", "3"})
-		early := make([][]byte, len(ks))
+		early := make([]*Lesson, len(ks))
 		for i, k := range ks {
 			early[i] = lessonOf(t, k)
 			if err := k.Show(x[i*10*7:(i+1)*10*7], labels[i*7:(i+1)*7]); err != nil {
@@ -360,7 +364,7 @@ func TestKnackSnapshot(t *testing.T) {
 			if _, err := a.Fold(fmt.Sprint(i), b); err != nil {
 				t.Fatal(err)
 			}
-			bodies[a.Digests()[i]] = b
+			bodies[a.Digests()[i]] = b.body
 		}
 		if (a.own.head != nil) != (each > 40) {
 			t.Fatalf("%d examples as sums: %v", each, a.own.head != nil)
@@ -445,10 +449,7 @@ func TestKnackRefuses(t *testing.T) {
 	if _, err := k.Fold("", body); err == nil {
 		t.Error("a lesson of nobody")
 	}
-	if _, err := ReadLesson(body, KnackConfig{Features: 9}); !errors.Is(err, ErrDelta) {
-		t.Errorf("a lesson with fewer features: %v", err)
-	}
-	if o, err := ReadLesson(body, KnackConfig{Features: 8}); err != nil || o.Name() != "shapes" || o.Inputs() != 2 || o.Controls() {
-		t.Errorf("%v, %v", o, err)
+	if c := body.Shape(); c != (KnackConfig{Name: "shapes", Inputs: 2, Features: 8}) {
+		t.Errorf("its shape is %+v", c)
 	}
 }

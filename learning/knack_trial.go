@@ -145,54 +145,35 @@ func (k *Knack) compare(before, after *opinions) (gain float64, harm bool) {
 	return gain, false
 }
 
-// fits says why a lesson of this name and shape is of no use here.
-func (k *Knack) fits(name string, inputs, features int, controls bool) error {
+// fits says why a lesson is of no use here.
+func (k *Knack) fits(l *Lesson) error {
 	switch {
-	case name != k.name:
-		return fmt.Errorf("it is of skill %q", name)
-	case controls != k.cfg.Controls:
+	case l.name != k.name:
+		return fmt.Errorf("it is of skill %q", l.name)
+	case l.cfg.Controls != k.cfg.Controls:
 		return errors.New("one answers with classes, the other with what to do")
-	case inputs != k.cfg.Inputs || features != k.cfg.Features:
-		return fmt.Errorf("it has %d inputs and %d features, this device has %d and %d", inputs, features, k.cfg.Inputs, k.cfg.Features)
+	case l.cfg != k.cfg:
+		return fmt.Errorf("it has %d inputs and %d features, this device has %d and %d", l.cfg.Inputs, l.cfg.Features, k.cfg.Inputs, k.cfg.Features)
 	}
 	return nil
 }
 
-// ReadLesson returns a knack of the name and shape of a lesson, of which nothing is known yet, for a device whose knacks have so many features.
-func ReadLesson(body []byte, c KnackConfig) (*Knack, error) {
-	if c.Features == 0 {
-		c.Features = 512
-	}
-	l, err := decodeLesson(body, func(name string, _, features int, _ bool) error {
-		if features != c.Features {
-			return fmt.Errorf("it has %d features, those of this device have %d", features, c.Features)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.Name, c.Inputs, c.Controls = l.name, l.cfg.Inputs, l.cfg.Controls
-	return NewKnack(c)
-}
-
 // Fold takes in the lesson of an author in the place of his earlier one, if there was one. It is tried on examples of the owner's: if it makes
-// them worse the earlier one is put back, the error is ErrHarm and the gain negative. The gain is in nats an example. The knack holds on to body.
+// them worse the earlier one is put back, the error is ErrHarm and the gain negative. The gain is in nats an example.
 //
 // Where the owner has shown too little to try it on it is taken in untried; it is tried when he shows more.
-func (k *Knack) Fold(author string, body []byte) (gain float64, err error) {
-	if author == "" {
-		return 0, errors.New("learning: fold: a foreign skill needs an author")
+func (k *Knack) Fold(author string, l *Lesson) (gain float64, err error) {
+	if author == "" || l.body == nil {
+		return 0, errors.New("learning: fold: a foreign skill needs an author, and to have been read")
 	}
-	l, err := decodeLesson(body, k.fits)
-	if err != nil {
-		return 0, err
+	if err := k.fits(l); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrDelta, err)
 	}
 	at, had := k.find(author)
 	if err := k.admits(l, at, had); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrDelta, err)
 	}
-	t := &taken{Author: author, Digest: sha256.Sum256(body), Examples: l.examples(), Classes: l.labels(), body: body}
+	t := &taken{Author: author, Digest: sha256.Sum256(l.body), Examples: l.Examples(), Classes: l.labels(), body: l.body}
 	var old *taken
 	if had {
 		old = k.lessons[at]
@@ -217,7 +198,7 @@ func (k *Knack) Fold(author string, body []byte) (gain float64, err error) {
 }
 
 // admits says why there is no place for a lesson.
-func (k *Knack) admits(l *lesson, at int, had bool) error {
+func (k *Knack) admits(l *Lesson, at int, had bool) error {
 	if k.cfg.Controls && k.names != nil && !slices.Equal(l.labels(), k.names) {
 		return fmt.Errorf("its controls are %q, and those here %q", l.labels(), k.names)
 	}
@@ -256,7 +237,7 @@ func (k *Knack) exchange(sums *Head, old *taken) error {
 }
 
 // try puts a lesson in the place of an earlier one, and back if that does harm.
-func (k *Knack) try(l *lesson, old, t *taken) (gain float64, err error) {
+func (k *Knack) try(l *Lesson, old, t *taken) (gain float64, err error) {
 	all, err := k.sum()
 	if err != nil {
 		return 0, err

@@ -33,6 +33,7 @@ type Config struct {
 	Untested  bool       // what is learnt is never undone: for experiments that show why it should be
 	Last      bool       // others are shown a skill's last weights and not their average: for such experiments too
 	Gate      GateConfig
+	Features  int // that skills which answer with a class or with what to do make of what they are shown: see Knack [512]
 
 	Memory  int64   // bytes that skills may take of memory; beyond them the least used ones rest in Archive [no limit]
 	Archive Archive `json:"-"` // where they rest; without one none does

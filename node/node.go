@@ -21,6 +21,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/yanmesh/yan/exchange"
@@ -57,6 +58,8 @@ type Config struct {
 
 	// PublishEvery is how many events a shared skill learns between two announcements. If zero, 2048.
 	PublishEvery uint64
+	// PublishExamples is how many examples a shared knack is shown between two announcements, at least. If zero, 16.
+	PublishExamples uint64
 
 	Log *slog.Logger // if nil, nothing is logged
 }
@@ -77,6 +80,10 @@ type Node struct {
 	swarm   string                  // Config.Swarm when the conversation was last written down
 	seen    Seen
 	sum     summing
+
+	knacks []*learning.Knack // by name
+	asleep bool              // the bodies of lessons in them are not there yet, since a restart
+	due    time.Time         // when knacks are announced if nothing more is shown; zero if there is nothing to announce
 }
 
 // Actions is what a node wants done, in this order: put every body and then every record on disk, as one;
@@ -144,6 +151,9 @@ func New(cfg Config, base *model.Model) (*Node, error) {
 	}
 	if cfg.PublishEvery == 0 {
 		cfg.PublishEvery = 2048
+	}
+	if cfg.PublishExamples == 0 {
+		cfg.PublishExamples = 16
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -220,6 +230,9 @@ func (n *Node) Flush(now time.Time) (a Actions) {
 
 // Focus names what follows: it is learnt into the skill of that name. An empty name ends that.
 func (n *Node) Focus(now time.Time, name string) (a Actions, err error) {
+	if n.ownKnack(name) != nil {
+		return a, fmt.Errorf("%w: %s was shown, and not said", ErrKind, name)
+	}
 	if err := n.learner.Focus(name); err != nil {
 		return a, err
 	}
@@ -233,7 +246,7 @@ func (n *Node) Focus(now time.Time, name string) (a Actions, err error) {
 
 // Forget removes a skill, a peer's if author is not empty.
 func (n *Node) Forget(now time.Time, author, name string) (a Actions, err error) {
-	if err := n.learner.Forget(author, name); err != nil {
+	if err := n.forget(author, name); err != nil {
 		return a, err
 	}
 	a.Records = append(a.Records, record(recForget, []byte(author), []byte(name)))
@@ -253,16 +266,24 @@ func (n *Node) Settled() (*model.Model, Actions) {
 // Measured notes what one of our skills is worth: nats an event that it saves on held-out events of its
 // context. The next announcement tells it.
 func (n *Node) Measured(name string, gain float64) (a Actions, err error) {
-	s := n.learner.Skill("", name)
-	if s == nil {
+	if !n.has("", name) {
 		return a, fmt.Errorf("node: no skill %q of our own", name)
 	}
 	if gain-gain != 0 {
 		return a, fmt.Errorf("node: skill %q: a gain of %v", name, gain)
 	}
-	s.Gain = min(max(gain, -maxGain), maxGain)
-	a.Records = append(a.Records, record(recGain, binary.LittleEndian.AppendUint64(nil, math.Float64bits(s.Gain)), []byte(name)))
+	gain = min(max(gain, -maxGain), maxGain)
+	n.measured(name, gain)
+	a.Records = append(a.Records, record(recGain, binary.LittleEndian.AppendUint64(nil, math.Float64bits(gain)), []byte(name)))
 	return a, nil
+}
+
+func (n *Node) measured(name string, gain float64) {
+	if s := n.learner.Skill("", name); s != nil {
+		s.Gain = gain
+	} else if k := n.ownKnack(name); k != nil {
+		k.Gain = gain
+	}
 }
 
 // maxGain bounds, in nats an event, what is told of a skill: nobody believes more.
@@ -276,6 +297,7 @@ func (n *Node) Handle(now time.Time, ev mesh.Event) (a Actions) {
 		n.hearSum(now, &a, e)
 	}
 	n.sum.wake(&a)
+	n.wakeKnacks(&a)
 	return a
 }
 
@@ -283,6 +305,7 @@ func (n *Node) Handle(now time.Time, ev mesh.Event) (a Actions) {
 func (n *Node) Tick(now time.Time) (a Actions) {
 	n.converse(now, &a, n.exchange.Tick(now))
 	n.tickSum(now, &a)
+	n.tickKnacks(now, &a)
 	n.sum.wake(&a)
 	return a
 }
@@ -290,6 +313,7 @@ func (n *Node) Tick(now time.Time) (a Actions) {
 // Publish announces every shared skill that has learnt anything since it was announced last.
 func (n *Node) Publish(now time.Time) (a Actions) {
 	n.publish(now, &a, 1)
+	n.publishKnacks(now, &a)
 	return a
 }
 
@@ -329,20 +353,18 @@ func (n *Node) sign(now time.Time, d *learning.Delta) (*protocol.Update, error) 
 	if err != nil {
 		return nil, err
 	}
-	u := &protocol.Update{Body: body}
-	u.Announce = protocol.Announce{
-		ID:       protocol.UpdateID{Author: n.self, Seq: n.exchange.NextSeq()},
-		Model:    protocol.Digest(n.learner.Fingerprint()),
-		Skill:    d.Name,
-		Sections: uint32(d.Sections()),
-		Events:   d.Events,
-		Gain:     micro(d.Gain),
-		Made:     now.Unix(),
-		Digest:   protocol.Sum(body),
-		Size:     uint32(len(body)),
-	}
+	return n.seal(now, protocol.Announce{Skill: d.Name, Sections: uint32(d.Sections()), Events: d.Events, Gain: micro(d.Gain)}, body), nil
+}
+
+// seal makes of a body the update that is to be announced next.
+func (n *Node) seal(now time.Time, an protocol.Announce, body []byte) *protocol.Update {
+	an.ID = protocol.UpdateID{Author: n.self, Seq: n.exchange.NextSeq()}
+	an.Model = protocol.Digest(n.learner.Fingerprint())
+	an.Made = now.Unix()
+	an.Digest, an.Size = protocol.Sum(body), uint32(len(body))
+	u := &protocol.Update{Announce: an, Body: body}
 	u.Sign(n.cfg.Key)
-	return u, nil
+	return u
 }
 
 // micro turns nats an event into the millionths in which peers speak.
@@ -408,8 +430,9 @@ func (n *Node) minute(a *Actions) {
 
 // regret tells of peers' skills that were taken in, did harm in the owner's stream since, and are gone. Who taught one answers for it; for
 // one that was merged nobody does.
-func (n *Node) regret(now time.Time, a *Actions) {
-	failures := n.learner.TakeFailures()
+func (n *Node) regret(now time.Time, a *Actions) { n.regretAll(now, a, n.learner.TakeFailures()) }
+
+func (n *Node) regretAll(now time.Time, a *Actions, failures []learning.Failure) {
 	for _, f := range failures {
 		w := Fold{Skill: f.Name, Verdict: protocol.Harmful, Gain: f.Gain, Late: true}
 		if !f.Merged() {
@@ -427,20 +450,30 @@ func (n *Node) regret(now time.Time, a *Actions) {
 
 // disown forgets what authors taught who are not listened to any more: an early version may have come when there was nothing to try it on.
 func (n *Node) disown(a *Actions) {
+	gone := func(author, name string) {
+		if !n.exchange.Shuns(protocol.PeerID(author)) || n.forget(author, name) != nil {
+			return
+		}
+		n.cfg.Log.Info("disown", "peer", author, "skill", name)
+		a.Records = append(a.Records, record(recForget, []byte(author), []byte(name)))
+	}
 	for _, s := range slices.Clone(n.learner.Skills()) {
-		if s.Own() || !n.exchange.Shuns(protocol.PeerID(s.Author)) {
-			continue
+		if !s.Own() {
+			gone(s.Author, s.Name)
 		}
-		if err := n.learner.Forget(s.Author, s.Name); err != nil {
-			continue
+	}
+	for _, k := range slices.Clone(n.knacks) {
+		for _, author := range k.Authors() {
+			gone(author, k.Name())
 		}
-		n.cfg.Log.Info("disown", "peer", s.Author, "skill", s.Name)
-		a.Records = append(a.Records, record(recForget, []byte(s.Author), []byte(s.Name)))
 	}
 }
 
 // fold tries a peer's skill. It depends on the mind and the body alone, so that a replay decides alike.
 func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
+	if learning.IsLesson(body) {
+		return n.foldLesson(author, body)
+	}
 	decode := learning.DecodeDelta
 	if n.cfg.Deltas != nil {
 		decode = n.cfg.Deltas.Decode
@@ -451,6 +484,9 @@ func (n *Node) fold(author protocol.PeerID, body []byte) (f Fold) {
 	}
 	f = n.foldIn(func() (float64, error) { return n.learner.Fold(string(author), d) })
 	f.Skill = d.Name
+	if k := n.Knack(d.Name); k != nil && f.Verdict == protocol.Folded && slices.Contains(k.Authors(), string(author)) {
+		_ = k.Forget(string(author)) // he teaches it as text now
+	}
 	return f
 }
 
@@ -474,6 +510,7 @@ type snapshotLine struct {
 	Terms     map[string]Terms        `json:"terms,omitempty"`
 	Spent     map[string]privacy.Cost `json:"spent,omitempty"`
 	Swarm     string                  `json:"swarm,omitempty"`
+	Knacks    []*learning.Knack       `json:"knacks,omitempty"`
 }
 
 // WriteSnapshot writes the mind and where the conversation stands.
@@ -482,7 +519,7 @@ func (n *Node) WriteSnapshot(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(snapshotLine{talk, n.published, n.terms, n.spent, n.swarm})
+	line, err := json.Marshal(snapshotLine{talk, n.published, n.terms, n.spent, n.swarm, n.knacks})
 	if err != nil {
 		return fmt.Errorf("node: snapshot: %w", err)
 	}
@@ -502,10 +539,14 @@ func (n *Node) ReadSnapshot(b []byte) error {
 	if err := json.Unmarshal(b[:at], &line); err != nil {
 		return fmt.Errorf("node: snapshot: %w", err)
 	}
+	if slices.Contains(line.Knacks, nil) || !slices.IsSortedFunc(line.Knacks, func(a, b *learning.Knack) int { return strings.Compare(a.Name(), b.Name()) }) {
+		return errors.New("node: snapshot: knacks out of order")
+	}
 	if err := n.learner.ReadSnapshot(b[at+1:]); err != nil {
 		return err
 	}
 	n.talk, n.swarm = line.Talk, line.Swarm
+	n.knacks, n.asleep = line.Knacks, len(line.Knacks) > 0
 	if line.Terms != nil {
 		n.terms = line.Terms
 	}
@@ -521,6 +562,7 @@ func (n *Node) ReadSnapshot(b []byte) error {
 // Resume ends a restart, after ReadSnapshot and every Replay: the conversation goes on where it stood,
 // but for skills that the owner shared then and does not share now.
 func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
+	n.rouse(body)
 	if n.talk == nil {
 		return nil
 	}
@@ -533,11 +575,17 @@ func (n *Node) Resume(body func(protocol.Digest) ([]byte, bool)) error {
 	return nil
 }
 
-// Bodies are the digests of what has to stay: the skills' bodies that the conversation may be asked for, and the weights of skills that rest.
+// Bodies are the digests of what has to stay: the skills' bodies that the conversation may be asked for, those that knacks are made of, and
+// the weights of skills that rest.
 func (n *Node) Bodies() []protocol.Digest {
 	list := n.exchange.Bodies()
 	for _, d := range n.learner.Resting() {
 		list = append(list, protocol.Digest(d))
+	}
+	for _, k := range n.knacks {
+		for _, d := range k.Digests() {
+			list = append(list, protocol.Digest(d))
+		}
 	}
 	return list
 }

@@ -101,12 +101,16 @@ type Told struct {
 
 // SetTerms is the owner's word on one skill.
 func (n *Node) SetTerms(now time.Time, name string, t Terms) (a Actions, err error) {
-	s := n.learner.Skill("", name)
-	if s == nil {
+	if !n.has("", name) {
 		return a, fmt.Errorf("node: no skill %q of our own", name)
 	}
 	if err := t.Check(); err != nil {
 		return a, err
+	}
+	if n.ownKnack(name) != nil {
+		if err := checkKnackTerms(t); err != nil {
+			return a, err
+		}
 	}
 	t = t.withDefaults()
 	t.Summed = n.terms[name].Summed
@@ -114,13 +118,14 @@ func (n *Node) SetTerms(now time.Time, name string, t Terms) (a Actions, err err
 	if err != nil {
 		return a, fmt.Errorf("node: terms of skill %s: %w", name, err)
 	}
-	had := n.Shares(s) && !n.Terms(s).Bounded()
+	was := n.ownTerms(name)
 	a.Records = append(a.Records, record(recTerms, b, []byte(name)))
-	n.agree(s, t)
-	if had && t.Bounded() || !n.Shares(s) {
+	n.agree(name, t)
+	if n.sharesOn(was) && !was.Bounded() && t.Bounded() || !n.sharesOn(t) {
 		n.withdraw(now, &a, name)
 	}
 	n.publish(now, &a, 1)
+	n.publishKnacks(now, &a)
 	return a, nil
 }
 
@@ -140,9 +145,19 @@ func (n *Node) SetShared(now time.Time, name string, shared bool) (a Actions, er
 	return n.SetTerms(now, name, Terms{Policy: Public})
 }
 
-func (n *Node) agree(s *learning.Skill, t Terms) {
-	n.terms[s.Name] = t
-	s.Shared = t.Policy == Public
+func (n *Node) agree(name string, t Terms) {
+	n.terms[name] = t
+	if s := n.learner.Skill("", name); s != nil {
+		s.Shared = t.Policy == Public
+	}
+}
+
+// ownTerms are those of a skill of our own, of either kind.
+func (n *Node) ownTerms(name string) Terms {
+	if s := n.learner.Skill("", name); s != nil {
+		return n.Terms(s)
+	}
+	return n.termsOf(name, n.ownKnack(name) != nil, false, false)
 }
 
 func (n *Node) withdraw(now time.Time, a *Actions, name string) {
@@ -151,34 +166,34 @@ func (n *Node) withdraw(now time.Time, a *Actions, name string) {
 }
 
 // Terms is on what terms a skill leaves the device: the owner's word on it, or what Config.Share says of such skills.
-func (n *Node) Terms(s *learning.Skill) Terms {
-	if !s.Own() {
+func (n *Node) Terms(s *learning.Skill) Terms { return n.termsOf(s.Name, s.Own(), s.Shared, s.Grown()) }
+
+func (n *Node) termsOf(name string, own, shared, grown bool) Terms {
+	if !own {
 		return Terms{Policy: Private}
 	}
-	if t, ok := n.terms[s.Name]; ok {
+	if t, ok := n.terms[name]; ok {
 		return t
 	}
-	if s.Shared || n.cfg.Share == ShareAll || n.cfg.Share == ShareSkills && !s.Grown() {
+	if shared || n.cfg.Share == ShareAll || n.cfg.Share == ShareSkills && !grown {
 		return Terms{Policy: Public}
 	}
 	return Terms{Policy: Private}
 }
 
 // Shares reports whether a skill leaves the device now: one that is for the swarm does on no mesh that others may join.
-func (n *Node) Shares(s *learning.Skill) bool {
-	switch n.Terms(s).Policy {
-	case Public:
-		return s.Own()
-	case Swarm:
-		return s.Own() && n.cfg.Swarm != ""
-	}
-	return false
+func (n *Node) Shares(s *learning.Skill) bool { return s.Own() && n.sharesOn(n.Terms(s)) }
+
+// sharesOn reports whether what is on such terms leaves the device now.
+func (n *Node) sharesOn(t Terms) bool {
+	return t.Policy == Public || t.Policy == Swarm && n.cfg.Swarm != ""
 }
 
 // Told is what is known by now of what a skill was learnt from, by all that was ever announced of that name.
-func (n *Node) Told(s *learning.Skill) Told {
-	t := n.Terms(s)
-	spent := n.spent[s.Name]
+func (n *Node) Told(s *learning.Skill) Told { return n.toldOf(s.Name, n.Terms(s)) }
+
+func (n *Node) toldOf(name string, t Terms) Told {
+	spent := n.spent[name]
 	switch {
 	case spent == 0 && !t.Bounded():
 		return Told{}
@@ -257,8 +272,8 @@ func (n *Node) replayTerms(b []byte, name string) error {
 	if json.Unmarshal(b, &t) != nil || t.Check() != nil {
 		return errRecord
 	}
-	if s := n.learner.Skill("", name); s != nil {
-		n.agree(s, t)
+	if n.has("", name) {
+		n.agree(name, t)
 	}
 	return nil
 }
@@ -297,7 +312,7 @@ func (n *Node) arrive() {
 	var now time.Time
 	moved := n.swarm != "" && n.swarm != n.cfg.Swarm
 	for _, u := range slices.Clone(n.exchange.Live()) {
-		if u.ID.Author == n.self && moved && n.learner.Skill("", u.Skill) == nil {
+		if u.ID.Author == n.self && moved && !n.has("", u.Skill) {
 			n.exchange.Withdraw(now, u.Skill) // the mean of a sum of that swarm's
 		}
 	}
@@ -305,6 +320,12 @@ func (n *Node) arrive() {
 		if s.Own() && !n.Shares(s) && (moved || !n.Terms(s).Sum || n.cfg.Swarm == "") {
 			delete(n.published, s.Name)
 			n.exchange.Withdraw(now, s.Name) // it only drops: nobody is there to be told
+		}
+	}
+	for _, k := range n.knacks {
+		if k.Own() > 0 && !n.SharesKnack(k) {
+			delete(n.published, k.Name())
+			n.exchange.Withdraw(now, k.Name())
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // Format is the version of all that a node writes down, records and snapshots. Whoever changes what they look like
 // counts it up: an older program then leaves the home alone, and a newer one keeps a copy of what was before.
-const Format = 4
+const Format = 5
 
 // A record is one thing that changed the mind, as the journal keeps it: a letter, then its content. The
 // mind after a restart is the last snapshot with every later record applied in order; since learning
@@ -29,6 +29,8 @@ const (
 	recTerms  = 'P' // the owner's word on who may have a skill: terms as JSON, name
 	recSpent  = 'B' // what a skill has told by now: eight bytes of a float64, name
 	recSwarm  = 'M' // the swarm to which the mesh is closed
+	recShow   = 'H' // the owner showed what things are: name of the knack, inputs, labels, examples in steps of 1/127
+	recFollow = 'U' // the owner showed what to do: name, inputs, names of the controls, examples, what each control was
 	recTalk   = 'X' // the conversation's state; the last one counts
 )
 
@@ -67,7 +69,7 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	if len(rec) == 0 {
 		return errRecord
 	}
-	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recMerge: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recTalk: 1}
+	count := map[byte]int{recEvents: 1, recFlush: 0, recFocus: 1, recFold: 2, recMerge: 2, recForget: 2, recShare: 2, recSettle: 0, recGain: 2, recTerms: 2, recSpent: 2, recSwarm: 1, recShow: 4, recFollow: 5, recTalk: 1}
 	defer n.learner.TakeFailures() // the conversation that was written down knows of them
 	k, known := count[rec[0]]
 	if !known {
@@ -77,6 +79,10 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 	if err != nil {
 		return err
 	}
+	n.rouse(func(d protocol.Digest) ([]byte, bool) {
+		b, err := body(d)
+		return b, err == nil
+	})
 	switch rec[0] {
 	case recEvents:
 		n.read(ps[0])
@@ -89,19 +95,19 @@ func (n *Node) Replay(rec []byte, body func(protocol.Digest) ([]byte, error)) er
 			delete(n.published, string(ps[1]))
 			delete(n.terms, string(ps[1]))
 		}
-		if len(ps[0]) > 0 && n.learner.Skill(string(ps[0]), string(ps[1])) == nil {
+		if len(ps[0]) > 0 && !n.has(string(ps[0]), string(ps[1])) {
 			return nil // a journal from before skills were tried again: the trial was faster
 		}
-		return n.learner.Forget(string(ps[0]), string(ps[1]))
+		return n.forget(string(ps[0]), string(ps[1]))
+	case recShow, recFollow:
+		return n.replayShown(ps)
 	case recSettle:
 		n.learner.Settle()
 	case recGain:
 		if len(ps[0]) != 8 {
 			return errRecord
 		}
-		if s := n.learner.Skill("", string(ps[1])); s != nil {
-			s.Gain = math.Float64frombits(binary.LittleEndian.Uint64(ps[0]))
-		}
+		n.measured(string(ps[1]), math.Float64frombits(binary.LittleEndian.Uint64(ps[0])))
 	case recShare:
 		if s := n.learner.Skill("", string(ps[1])); s != nil {
 			s.Shared = string(ps[0]) == "1"

@@ -201,7 +201,7 @@ func (n *Node) callSum(now time.Time, a *Actions, e mesh.Term) {
 	}
 	var best candidate
 	for c, peers := range sets {
-		if s := n.learner.Skill("", c.skill); s != nil && n.Shares(s) || !n.shaped(c.values) || len(peers) < sumPeers {
+		if s := n.learner.Skill("", c.skill); s != nil && n.Shares(s) || n.ownKnack(c.skill) != nil || !n.shaped(c.values) || len(peers) < sumPeers {
 			continue // what we announce of that name ourselves the mean would take the place of
 		}
 		most := len(sets[best])

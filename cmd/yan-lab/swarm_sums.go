@@ -189,7 +189,11 @@ func (s *school) take(k *learning.Knack, news []int, frames [][]byte) error {
 		if err != nil {
 			return err
 		}
-		if _, err := k.Fold(string(s.mail.ids[a]), body); err != nil && !errors.Is(err, learning.ErrHarm) {
+		l, err := learning.DecodeLesson(body)
+		if err != nil {
+			return err
+		}
+		if _, err := k.Fold(string(s.mail.ids[a]), l); err != nil && !errors.Is(err, learning.ErrHarm) {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,8 +143,12 @@ func (s summary) knowledge() section {
 		sec.Says = "No device was asked before the run ended."
 		return sec
 	}
-	sec.Says = fmt.Sprintf("Asked were %d devices, the same at all times, on data that nobody has seen of users drawn from all. It is a smaller sample than that of the table above. "+
-		"The line is the device in the middle; the dark band holds half of the devices, the light one all.", ps[len(ps)-1].devices)
+	sec.Says = fmt.Sprintf("Asked were %s, if they were up, on data that nobody has seen of users drawn from all. It is a smaller sample than that of the table above. "+
+		"The line is the device in the middle; the dark band holds half of the devices, the light one all.", plural(s.seen.asked(), "device", "devices"))
+	if !s.hasBits() && s.seen.mostRight() == 0 {
+		sec.Says = "Nothing that devices were asked was right."
+		return sec
+	}
 	show := func(label, what string, at trio, get func(point) band) {
 		l := chart.Lines{Title: what + " over time", Label: label, Lines: []chart.Line{s.curve(get)}}
 		for _, w := range ways {
@@ -183,7 +188,7 @@ func levelWhen(name string) string {
 
 // hasBits reports whether devices were asked about text.
 func (s summary) hasBits() bool {
-	return len(s.seen.points) > 0 && s.seen.points[0].bits.Max > 0
+	return slices.ContainsFunc(s.seen.points, func(p point) bool { return p.bits.Max > 0 })
 }
 
 func (s summary) curve(get func(point) band) chart.Line {

@@ -339,6 +339,22 @@ func (c *chronicle) examine(w *sim.World, e sim.Exam) error {
 	return nil
 }
 
+// asked is how many devices were asked at once, at most.
+func (c *chronicle) asked() (n int) {
+	for _, p := range c.points {
+		n = max(n, p.devices)
+	}
+	return n
+}
+
+// mostRight is the greatest share that a device told right.
+func (c *chronicle) mostRight() (share float64) {
+	for _, p := range c.points {
+		share = max(share, p.accuracy.Max)
+	}
+	return share
+}
+
 // sample notes what was sent by now.
 func (c *chronicle) sample(w *sim.World) {
 	s := sample{at: w.Now(), up: c.up}

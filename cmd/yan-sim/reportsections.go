@@ -144,7 +144,7 @@ func (s summary) taught() section {
 		}
 		b.Rows = append(b.Rows, chart.Row{Name: c.shown(i), Value: l.gain, Text: fmt.Sprintf("%s from %d", signed(l.gain), l.taken), Colour: colour})
 	}
-	sec.Pictures = append(sec.Pictures, draw("The strongest teachers: what all gained, and from how many versions that they took in", nil, b.SVG))
+	sec.Pictures = append(sec.Pictures, draw("The strongest teachers: what all gained, from how many versions", nil, b.SVG))
 	sec.Grids = append(sec.Grids, c.people("Teachers", "who taught", c.teachers, order, "shunned by"), c.people("Pupils", "who was taught", c.pupils, c.strongest(c.pupils), "shuns"))
 	return sec
 }
@@ -209,7 +209,7 @@ func (s summary) histogram() picture {
 		}
 		b.Rows = append(b.Rows, chart.Row{Name: name, Value: float64(n), Text: plural(n, "device", "devices")})
 	}
-	return draw("How many tries of others' skills a device took in", nil, b.SVG)
+	return draw("How many versions of others' skills devices took in", nil, b.SVG)
 }
 
 // A reign is what a device did as central in one term.

@@ -95,10 +95,10 @@ func (s summary) print(w io.Writer, width int, colour bool) error {
 // curves are how what devices know changed: the device in the middle, from the least to the greatest of all.
 func (p *printer) curves(s summary) {
 	ps := s.seen.points
-	if len(ps) == 0 {
+	if len(ps) == 0 || !s.hasBits() && s.seen.mostRight() == 0 {
 		return
 	}
-	p.head("knowledge", fmt.Sprintf("of everyone's data, by the middle one of %s, over %s", plural(ps[len(ps)-1].devices, "device", "devices"), ui.Duration(s.seen.end)))
+	p.head("knowledge", fmt.Sprintf("of everyone's data, by the middle one of %s, over %s", plural(s.seen.asked(), "device", "devices"), ui.Duration(s.seen.end)))
 	show := func(name string, get func(point) band, print func(float64) string) {
 		var y []float64
 		low, high := math.Inf(1), math.Inf(-1)

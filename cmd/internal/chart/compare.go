@@ -27,11 +27,11 @@ type Strip struct {
 // SVG draws it: a row of turns by colour, and below it how many agreed, and how many did not.
 func (s Strip) SVG(width float64) string {
 	const high, low = 30.0, 44.0
-	height := 2*lineHeight + high + 14 + 2*low + marginEnd
+	height := 2*lineHeight + high + 22 + 2*low + marginEnd
 	f := &frame{drawing: newDrawing(width, height), x: scale{0, max(s.End.Seconds(), 1e-3), 10, width - 10}}
 	f.text(f.x.low, 11, "start", "whose turn it was")
 	f.text(f.x.low, lineHeight+high+25, "start", "devices that took in what it had merged ▲, and that did not ▼")
-	middle := 2*lineHeight + high + 12 + low
+	middle := 2*lineHeight + high + 20 + low
 	most := 1.0
 	together := map[time.Duration]int{}
 	for _, t := range s.Turns {
@@ -83,8 +83,13 @@ const (
 // SVG draws it: more of a colour is more of a value, good or bad. A dot is a value of nearly nothing.
 func (m Matrix) SVG(width float64) string {
 	n := len(m.Names)
-	side := float64(labelled)*letterWidth + 8
-	cell := math.Floor(min(max((width-side)/float64(max(n, 1)), smallCell), largeCell))
+	longest := 0
+	for _, name := range m.Names {
+		longest = max(longest, min(len([]rune(name)), labelled))
+	}
+	cell := math.Floor(min(max((width-float64(longest)*letterWidth-8)/float64(max(n, 1)), smallCell), largeCell))
+	letters := min(11, cell)
+	side := float64(longest)*letters*letterWidth/12 + 8 // which is for letters of 12 pixels
 	size := cell * float64(n)
 	d := newDrawing(max(side+size+2, 180), side+lineHeight+size+2)
 	top := side + lineHeight
@@ -97,7 +102,6 @@ func (m Matrix) SVG(width float64) string {
 			}
 		}
 	}
-	letters := min(11, cell)
 	d.add(`<rect class="lane" x="%s" y="%s" width="%s" height="%s"/>`, num(side), num(top), num(size), num(size))
 	for i, name := range m.Names {
 		at := cell*(float64(i)+0.5) + letters*0.35

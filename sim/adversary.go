@@ -45,6 +45,10 @@ func (d Device) said() [][]byte {
 // lie returns what a hostile device says in the place of a message of its own.
 func (d *device) lie(m protocol.Message) (protocol.Message, error) {
 	switch m := m.(type) {
+	case *protocol.Record:
+		if m.Author == d.id && d.opt.Attack == Liar {
+			return d.record(m)
+		}
 	case *protocol.Update:
 		if m.ID.Author == d.id {
 			return d.forged(m)

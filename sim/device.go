@@ -49,6 +49,7 @@ type device struct {
 	sent    uint64                       // bytes
 	lies    map[uint64]*protocol.Update  // of a hostile device: what was said in the place of each of its updates
 	first   []byte                       // and the first body that it said
+	records map[uint64]*protocol.Record  // what a liar said in each term that was its turn; nil for nothing
 	shunned map[protocol.PeerID]bool     // who watches was told that it is
 	fakes   *rand.Rand                   // of a forger: what it forges
 	saw     witness

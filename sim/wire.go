@@ -194,7 +194,7 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 		e.Msg, forged = from.tamper(e.Msg)
 	case from.opt.Attack != "":
 		var err error
-		if e.Msg, err = from.lie(e.Msg); err != nil {
+		if e.Msg, err = from.lie(e.Msg); err != nil || e.Msg == nil {
 			return err
 		}
 	}

@@ -20,12 +20,14 @@ type source struct{}
 
 func (source) Base(name string) (*model.Model, error) {
 	switch name {
+	case "tiny":
+		return base.Tiny(), nil
 	case "pocket":
 		return base.Pocket(), nil
 	case "embedded":
 		return base.Embedded(), nil
 	}
-	return nil, fmt.Errorf("there is no such base: take pocket or embedded")
+	return nil, fmt.Errorf("there is no such base: take tiny, pocket or embedded")
 }
 
 func (source) Users(n int, seed uint64, d scenario.Data) (scenario.Users, error) {

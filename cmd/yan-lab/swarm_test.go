@@ -84,7 +84,7 @@ func TestTheatre(t *testing.T) {
 			t.Fatalf("%s: %v", w.name, err)
 		}
 		bits[w.name] = p.last().bits
-		if p.last().exchanges > 0 && len(p.stands) != 2 {
+		if p.last().exchanges > 1 && len(p.stands) != 2 {
 			t.Errorf("%s: %+v", w.name, p.stands)
 		}
 	}

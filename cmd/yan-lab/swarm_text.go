@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -159,6 +160,7 @@ func (t *theatre) ways() []textWay {
 		{"a server averages all weights", both((*theatre).served, all)},
 		{"all in one place, all weights", both((*theatre).together, all)},
 		{"all in one place, one skill", both((*theatre).together, skill)},
+		{"all in one place, a learner that goes on learning", t.online},
 	}
 }
 
@@ -465,6 +467,47 @@ func (t *theatre) together(ctx context.Context, name string, m mover) (path, err
 	}
 	p.seconds = (speed.CPU() - began).Seconds()
 	return p, nil
+}
+
+// online is one device as it ships to which everybody speaks, in a stream that has no name, and which goes on learning while it is asked:
+// each byte is predicted before it is seen. Its fast layer, which takes part in that, is what no device gives away.
+func (t *theatre) online(ctx context.Context, name string) (path, error) {
+	began := speed.CPU()
+	l, err := learning.New(learning.Config{Seed: t.seed}, t.base)
+	if err != nil {
+		return path{}, err
+	}
+	rng := rand.New(rand.NewPCG(t.seed, 9))
+	roles := t.cast(&skillMover{bank: &model.Bank{}})
+	for _, i := range rng.Perm(len(roles)) {
+		for part := range slices.Chunk(roles[i].text, 1<<12) {
+			if err := ctx.Err(); err != nil {
+				return path{}, err
+			}
+			l.Read(part)
+		}
+	}
+	var f footing
+	n := 0
+	for _, u := range t.users {
+		for k, e := range sense.Text(u.Test[:min(len(u.Test), t.o.held)]) {
+			if k > 0 { // as other ways are asked
+				n++
+				if largest(l.Predict()) == int(e.Byte) {
+					f.right++
+				}
+			}
+			nats := l.Observe(e)
+			if k > 0 {
+				f.bits += nats / math.Ln2
+			}
+		}
+		l.Flush()
+	}
+	f.right, f.bits, f.exchanges = f.right/float64(n), f.bits/float64(n), 1
+	f.least = f.right
+	t.tell(name, f)
+	return path{way: name, stands: []footing{f}, seconds: (speed.CPU() - began).Seconds()}, nil
 }
 
 // some are the devices that are asked.

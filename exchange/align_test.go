@@ -169,6 +169,43 @@ func TestASolitaryRecordIsPassedOver(t *testing.T) {
 	}
 }
 
+// One that was cut off, and has been back for less than it takes to count the others, does not say by itself whose turn it is: all others know
+// better. Here it would do without them, since what they merge did harm to it.
+func TestWhoComesBackFollows(t *testing.T) {
+	w := swarm(6)
+	f := w.node("f")
+	f.judge = func(u *protocol.Update) (protocol.Verdict, int64) {
+		if u.ID.Author == id("a") {
+			return protocol.Harmful, -1
+		}
+		return protocol.Folded, 1
+	}
+	e := w.untilTerm()
+	for _, n := range w.nodes {
+		n.act = func(*protocol.Record, *protocol.Alignment) bool { return mesh.TermAt(w.now) > e }
+	}
+	for _, name := range []string{"a", "b", "f"} {
+		w.offer(name, "music", 64, 0)
+	}
+	w.run(30 * time.Second)
+	for _, n := range w.nodes {
+		if n != f {
+			w.left("f", n.name)
+			w.left(n.name, "f")
+		}
+	}
+	w.run(5 * time.Second)
+	for _, n := range w.nodes {
+		if n != f {
+			w.meet("f", n.name)
+		}
+	}
+	w.run(10 * time.Minute)
+	if got := w.agree(t); !strings.HasPrefix(got, "music of a/1 b/1 f/1 to ") {
+		t.Errorf("aligned: %q", got)
+	}
+}
+
 // A thousand terms among sixteen equals, in each of which there is something to do.
 func TestCentralsRotate(t *testing.T) {
 	w := swarm(16, func(c *Config) { c.Interval = time.Minute })

@@ -71,7 +71,7 @@ func (m *Machine) turn(now time.Time) {
 		return
 	}
 	m.al.term, m.al.acted = e, false
-	if !m.anyone() || !alive(m.al.born, e) {
+	if !m.anyone() || !alive(m.al.born, e) || m.strange(e) {
 		return
 	}
 	cs := m.candidates(e)
@@ -82,6 +82,22 @@ func (m *Machine) turn(now time.Time) {
 			delete(m.al.ranks, old)
 		}
 	}
+}
+
+// strange reports whether most of those who may be central have come, or we to them, too late to be counted in a term. They count
+// each other, and whoever counted without them would know better than all of them whose turn it is, and merge what suits nobody else.
+func (m *Machine) strange(e mesh.Term) bool {
+	old, young := 0, 0
+	for _, p := range m.peers {
+		switch {
+		case p.central() == 0:
+		case alive(p.since, e):
+			old++
+		default:
+			young++
+		}
+	}
+	return young > old
 }
 
 func (m *Machine) candidates(e mesh.Term) (cs []mesh.Candidate) {

@@ -22,7 +22,7 @@ func (d *device) tamper(m protocol.Message) (lie protocol.Message, forged bool) 
 		d.fakes = rand.New(rand.NewPCG(d.seed, chanceForge))
 		r = d.fakes
 	}
-	if d.w.calm || r.IntN(2) == 0 {
+	if d.w.calm || r.IntN(2) == 0 || d.author(m) {
 		return m, false
 	}
 	switch m := m.(type) {
@@ -62,6 +62,19 @@ func (d *device) tamper(m protocol.Message) (lie protocol.Message, forged bool) 
 		}
 	}
 	return m, false
+}
+
+// author reports whether a message is one that only this device can sign.
+func (d *device) author(m protocol.Message) bool {
+	switch m := m.(type) {
+	case *protocol.Update:
+		return m.ID.Author == d.id
+	case *protocol.Announce:
+		return m.ID.Author == d.id
+	case *protocol.Record:
+		return m.Author == d.id
+	}
+	return false
 }
 
 // flipped is b with one bit of it turned over.

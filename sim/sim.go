@@ -30,6 +30,7 @@ import (
 
 	"github.com/yanmesh/yan/exchange"
 	"github.com/yanmesh/yan/learning"
+	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
@@ -531,7 +532,7 @@ func (w *World) failed(err error) error {
 }
 
 const (
-	quietRounds = 12  // rounds without anything new, after which a conversation counts as quiet
+	quietRounds = 12  // rounds without anything new, after which a conversation counts as quiet, if that is time enough
 	calmRounds  = 600 // rounds after which one that is not is given up
 )
 
@@ -561,12 +562,23 @@ func (w *World) Calm() error {
 		if quiet++; w.moved != was || w.thinking() {
 			quiet, was = 0, w.moved
 		}
-		if quiet == quietRounds {
+		if quiet == w.quiet() {
 			w.settled = true
 			return w.check()
 		}
 	}
 	return fmt.Errorf("sim: seed %d, at %v: the conversation does not become quiet", w.seed, w.Now())
+}
+
+// quiet is how many rounds without anything new show that there is nothing more to come: by then each device has told each of its
+// neighbours what it has, but for very few, and three times there was a term whose central had something to say or had not.
+func (w *World) quiet() int {
+	most := 0
+	for _, d := range w.devices {
+		most = max(most, len(d.neighbours))
+	}
+	terms := int(3 * mesh.TermLength / w.opt.Exchange.Interval)
+	return max(quietRounds, 6*most/cmp.Or(w.opt.Exchange.Fanout, 3), terms)
 }
 
 // say writes a line of the transcript.

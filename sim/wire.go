@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -452,13 +453,19 @@ func (w *World) arrives(c *cut, u offer) bool {
 		if !u.d.sees[k] || o.node == nil || o.opt.Attack != "" || o.opt.Speed > 0 || c.side(o) != c.side(u.d) || o.began.After(u.at) || o.node.Conversation().Chose() || o.shuns(u.d.id) {
 			continue
 		}
+		apart := func(other *cut) bool {
+			return other.side(o) != other.side(u.d) && w.now.Sub(Genesis) > other.From && u.at.Sub(Genesis) < other.From+other.For+2*detection
+		}
+		if slices.ContainsFunc(w.cuts, apart) || len(o.opt.Visits)+len(u.d.opt.Visits) > 0 {
+			continue
+		}
 		j := slices.Index(o.neighbours, u.d)
 		if j < 0 || !o.sees[j] || o.busy.After(w.now) {
 			continue
 		}
 		loss := max(u.d.links.Loss, o.links.Loss)
 		rounds := float64(w.now.Sub(u.at)-4*max(u.d.links.MaxDelay, o.links.MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
-		told := math.Pow(1-loss, 4) * min(1, float64(max(w.opt.Exchange.Fanout, 1))/float64(len(u.d.neighbours)))
+		told := math.Pow(1-loss, 4) * min(1, float64(cmp.Or(w.opt.Exchange.Fanout, 3))/float64(len(u.d.neighbours)))
 		if rounds > 1 && loss == 0 && u.saw[k] || rounds*told > 12 {
 			return true
 		}

@@ -236,8 +236,13 @@ func TestHarmIsNotShown(t *testing.T) {
 	if !sameThought(l.Settled(), l.Base(), readings(2, 500)) {
 		t.Error("one that never stood is shown")
 	}
+	s.solved = 0 // its gate is due
+	before := snapshot(t, l)
 	if _, err := l.Export("pump"); err == nil {
 		t.Error("one that never stood is exported")
+	}
+	if !bytes.Equal(before, snapshot(t, l)) {
+		t.Error("what is not exported is another mind: a journal would not know of it")
 	}
 	s.test.Stands = true
 	if sameThought(l.Settled(), l.Base(), readings(2, 500)) {

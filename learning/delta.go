@@ -182,7 +182,8 @@ func bankFits(c model.Config, sections, neurons, most int) bool {
 	return sections > 0 && neurons > 0 && neurons <= maxNeurons && sections <= most/c.BankSize(1, neurons)
 }
 
-// Export returns one of our own skills as a delta. The learner goes on without touching it.
+// Export returns one of our own skills as a delta. The learner goes on without touching it. It settles the mind; on an error nothing
+// has changed.
 func (l *Learner) Export(name string) (*Delta, error) {
 	s := l.Skill("", name)
 	if s == nil {
@@ -194,10 +195,10 @@ func (l *Learner) Export(name string) (*Delta, error) {
 	if err := s.wake(); err != nil {
 		return nil, err
 	}
-	l.Settle()
 	if s.test.Undone > 0 && !s.test.Stands && s.test.stood == nil {
 		return nil, fmt.Errorf("learning: skill %q did harm and has not shown yet that it does not", name)
 	}
+	l.Settle() // last: whoever is given nothing has no reason to write down that gates were solved
 	return &Delta{
 		Name: name, Base: l.Fingerprint(), Events: s.Events, Gain: s.Gain,
 		bank: s.shown(l.base.Config, l.cfg.Last).Clone(l.base.Config), samples: slices.Clone(s.samples),

@@ -82,7 +82,7 @@ func alignedAlike(w *World) error {
 		}
 		mine := d.node.Conversation().Aligned()
 		for _, o := range d.neighbours {
-			if o.opt.Attack != "" || o.node.Conversation().Chose() || !w.reachable(d, o) {
+			if o.opt.Attack != "" || o.node.Conversation().Chose() || !w.meet(d, o) {
 				continue
 			}
 			theirs := o.node.Conversation().Aligned()

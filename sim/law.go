@@ -145,7 +145,7 @@ func sameSets(w *World) error {
 	for _, d := range w.devices {
 		held := d.node.Conversation().Live()
 		for _, o := range d.neighbours {
-			if d.opt.Attack == Forge || o.opt.Attack == Forge || !w.reachable(d, o) {
+			if d.opt.Attack == Forge || o.opt.Attack == Forge || !w.meet(d, o) {
 				continue
 			}
 			theirs := o.node.Conversation().Held()
@@ -160,6 +160,11 @@ func sameSets(w *World) error {
 		}
 	}
 	return nil
+}
+
+// meet reports whether two neighbours are neighbours still, and where they can hear each other.
+func (w *World) meet(d, o *device) bool {
+	return d.linked[slices.Index(d.neighbours, o)] && w.reachable(d, o)
 }
 
 // harmlessOnly looks, after calm, for what is left of those who only harmed.

@@ -34,12 +34,19 @@ func TestWatch(t *testing.T) {
 		t.Error("a world that is watched goes another way")
 	}
 	told := map[What]int{}
+	var rules [][2]int // who was central, and when
 	var at time.Duration
 	for _, m := range seen {
 		if m.At < at {
 			t.Errorf("%v is told after %v", m, at)
 		}
 		at = m.At
+		if n := len(rules); m.What == Ruled && n > 0 && rules[n-1] == [2]int{m.Device, int(m.Term)} {
+			continue // the same record, of another skill
+		}
+		if m.What == Ruled {
+			rules = append(rules, [2]int{m.Device, int(m.Term)})
+		}
 		told[m.What]++
 		ofAll := m.What == Divided || m.What == Healed || m.What == Calmed
 		if ofAll != (m.Device < 0) || m.What == Tried && (m.Peer < 0 || m.Peer == m.Device) || m.What == Merged && m.Peer < 0 {

@@ -62,7 +62,7 @@ Without --skill and --own, generated spoken commands are used: music and weather
 	f.Float64Var(&o.holdout, "holdout", 0.2, "share of each set that is measured on and not learnt")
 	f.IntVar(&o.epochs, "epochs", 1, "how often each set is read")
 	f.BoolVar(&o.json, "json", false, "print one JSON document on stdout")
-	f.StringVar(&o.out, "out", "", "write report.html, plots and result.json into this folder")
+	f.StringVar(&o.out, "out", "", "write report.html and result.json into this folder")
 	return c
 }
 
@@ -107,7 +107,7 @@ func run(c *cobra.Command, o options) error {
 	p.Done()
 	s := summarise(t, m, results)
 	if o.out != "" {
-		if err := report(o.out, s, results); err != nil {
+		if err := report(o.out, s); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "report: %s/report.html\n", strings.TrimSuffix(o.out, "/"))

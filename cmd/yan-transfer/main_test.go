@@ -56,9 +56,9 @@ func TestTransfer(t *testing.T) {
 	if s.Bytes <= 0 || s.Bytes >= s.FullModelBytes {
 		t.Errorf("%d bytes of %d went over", s.Bytes, s.FullModelBytes)
 	}
-	for _, name := range []string{"report.html", "transfer.png", "result.json"} {
-		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(b) == 0 {
-			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+	for name, want := range map[string]string{"report.html": "recipient after</text>", "result.json": `"gain_transferred"`} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Contains(b, []byte(want)) {
+			t.Errorf("%s: %d bytes without %s, %v", name, len(b), want, err)
 		}
 	}
 }

@@ -2,19 +2,14 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"image/color"
 	"io"
 	"os"
 	"path/filepath"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-
+	"github.com/yanmesh/yan/cmd/internal/chart"
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/model"
 )
@@ -105,23 +100,35 @@ func (s summary) print(w io.Writer) error {
 }
 
 var page = template.Must(template.New("report").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Skill transfer</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:#222;background:#fff}
-table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:right;border-bottom:1px solid #ccc}td:first-child,th:first-child{text-align:left}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}img{background:#fff}}</style>
-<h1>{{.S.Skill}} into a node that knows {{.S.Own}}</h1>
+<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
+<meta name="color-scheme" content="light dark"/><title>Skill transfer</title>
+<style>{{.CSS}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--page)}
+table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:right;border-bottom:1px solid var(--rule)}td:first-child,th:first-child{text-align:left}
+figure{margin:1.2em 0}figcaption{font-weight:600}</style></head>
+<body><h1>{{.S.Skill}} into a node that knows {{.S.Own}}</h1>
 <p>Two nodes on loopback, {{.S.Seeds}} seeds. The donor's {{.S.Sections}} sections ({{.S.Bytes}} bytes; the whole model has
 {{.S.FullModelBytes}}) went over the wire in {{printf "%.2f" .S.TransferSeconds}} s. Nothing was trained after that. Bits a byte on text that neither node has seen; lower is better.</p>
 <table><tr><th>who</th><th>skill</th><th>own</th><th>base</th></tr>
 {{range .Rows}}<tr><td>{{.Name}}</td><td>{{printf "%.4f" .S.Skill}}</td><td>{{printf "%.4f" .S.Own}}</td><td>{{printf "%.4f" .S.Base}}</td></tr>
 {{end}}</table>
 <p>Gain transferred {{printf "%.1f" .Gain}} %, change of the recipient's own skill {{printf "%+.2f" .Own}} %, change of what the base knew {{printf "%+.3f" .Old}} %.</p>
-<img alt="bits a byte of base, donor, recipient before and after on the three texts" src="data:image/png;base64,{{.Plot}}">
-</html>
+{{range .Plots}}<figure><figcaption>{{.About}}</figcaption><div class="wide">{{.Wide}}</div><div class="narrow">{{.Narrow}}</div></figure>
+{{end}}</body></html>
 `))
 
-// report writes result.json, transfer.png and report.html into dir.
-func report(dir string, s summary, rs []outcome) error {
+// A row is a node, and how well it does on the three texts.
+type row struct {
+	Name string
+	S    scores
+}
+
+func (s summary) rows() []row {
+	return []row{{"base alone", s.Base}, {"donor", s.Donor}, {"recipient before", s.Before}, {"recipient after", s.After}}
+}
+
+// report writes result.json and report.html into dir.
+func report(dir string, s summary) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -129,24 +136,15 @@ func report(dir string, s summary, rs []outcome) error {
 	if err != nil {
 		return err
 	}
-	img, err := picture(s)
-	if err != nil {
-		return err
-	}
-	type row struct {
-		Name string
-		S    scores
-	}
 	var html bytes.Buffer
 	err = page.Execute(&html, map[string]any{
-		"S": s, "Rows": []row{{"base alone", s.Base}, {"donor", s.Donor}, {"recipient before", s.Before}, {"recipient after", s.After}},
-		"Gain": 100 * s.GainTransferred, "Own": 100 * s.OwnChange, "Old": 100 * s.BaseChange,
-		"Plot": base64.StdEncoding.EncodeToString(img),
+		"S": s, "Rows": s.rows(), "Gain": 100 * s.GainTransferred, "Own": 100 * s.OwnChange, "Old": 100 * s.BaseChange,
+		"Plots": s.pictures(), "CSS": template.CSS(chart.CSS), // ours
 	})
 	if err != nil {
 		return err
 	}
-	for name, b := range map[string][]byte{"result.json": append(j, '\n'), "transfer.png": img, "report.html": html.Bytes()} {
+	for name, b := range map[string][]byte{"result.json": append(j, '\n'), "report.html": html.Bytes()} {
 		if err := ui.WriteFile(filepath.Join(dir, name), b); err != nil {
 			return err
 		}
@@ -154,38 +152,26 @@ func report(dir string, s summary, rs []outcome) error {
 	return nil
 }
 
-// picture draws the four models' bits a byte on the three texts.
-func picture(s summary) ([]byte, error) {
-	p := plot.New()
-	p.Title.Text = "What arrived: " + s.Skill
-	p.Y.Label.Text = "bits a byte, held out"
-	p.Y.Min = 0
-	p.Legend.Top = true
-	width := vg.Points(18)
-	for i, r := range []struct {
-		name string
-		v    scores
-	}{{"base alone", s.Base}, {"donor", s.Donor}, {"recipient before", s.Before}, {"recipient after", s.After}} {
-		bars, err := plotter.NewBarChart(plotter.Values{r.v.Skill, r.v.Own, r.v.Base}, width)
-		if err != nil {
-			return nil, err
-		}
-		bars.Color = shades[i]
-		bars.LineStyle.Width = 0
-		bars.Offset = vg.Length(float64(i)-1.5) * width
-		p.Add(bars)
-		p.Legend.Add(r.name, bars)
-	}
-	p.NominalX("the skill", "recipient's own", "what the base knew")
-	p.Y.Max *= 1.35
-	w, err := p.WriterTo(18*vg.Centimeter, 10*vg.Centimeter, "png")
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	_, err = w.WriteTo(&b)
-	return b.Bytes(), err
+// A picture is drawn for a large screen and for a telephone.
+type picture struct {
+	About        string
+	Wide, Narrow template.HTML
 }
 
-// shades tell the four apart, also without colours.
-var shades = []color.Color{color.Gray{200}, color.RGBA{230, 159, 0, 255}, color.RGBA{86, 180, 233, 255}, color.RGBA{0, 90, 140, 255}}
+// pictures draws the four models' bits a byte on the three texts.
+func (s summary) pictures() (list []picture) {
+	for _, t := range []struct {
+		about string
+		get   func(scores) float64
+	}{
+		{"On the skill", func(v scores) float64 { return v.Skill }}, {"On the recipient's own", func(v scores) float64 { return v.Own }},
+		{"On what the base knew", func(v scores) float64 { return v.Base }},
+	} {
+		b := chart.Bars{Title: t.about + ", bits a byte"}
+		for i, r := range s.rows() {
+			b.Rows = append(b.Rows, chart.Row{Name: r.Name, Value: t.get(r.S), Text: fmt.Sprintf("%.3f", t.get(r.S)), Colour: i})
+		}
+		list = append(list, picture{t.about, template.HTML(b.SVG(720)), template.HTML(b.SVG(340))}) // chart escapes what it draws
+	}
+	return list
+}

@@ -92,8 +92,10 @@ func (d *device) config() node.Config {
 		Key: d.key, Seed: d.seed, Agent: "yan-sim", Share: d.opt.Share,
 		Learning: o.Learning, Exchange: d.exchange(),
 		// A node looks at the end of each utterance whether a quarter of PublishEvery was learnt.
-		PublishEvery: max(4*uint64(len(d.opt.Stream)/o.Updates), 4),
+		PublishEvery:    max(4*uint64(len(d.opt.Stream)/o.Updates), 4),
+		PublishExamples: max(uint64(d.opt.Shown.Len()/o.Updates), 1),
 	}
+	c.Learning.Features = o.Features
 	c.Learning.Gate.Cache = &d.w.gates
 	if d.w.sabotage.config != nil {
 		d.w.sabotage.config(d.index, &c)
@@ -190,7 +192,7 @@ func (d *device) restart() error {
 // speak has the user say the next utterance. What is said to a device that is down is said again when it
 // is back.
 func (d *device) speak() error {
-	if d.w.calm || d.next == len(d.utterances) {
+	if d.w.calm || d.next == d.turns() {
 		return nil
 	}
 	if d.node == nil {
@@ -202,6 +204,9 @@ func (d *device) speak() error {
 
 // listen has the device hear what its user says next.
 func (d *device) listen() error {
+	if d.opt.Shown != nil {
+		return d.watch()
+	}
 	u := d.utterances[d.next]
 	d.next++
 	d.think(len(u))

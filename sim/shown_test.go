@@ -2,6 +2,8 @@ package sim
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,5 +65,136 @@ func TestLivesAreChecked(t *testing.T) {
 	o.Devices[1].Visits = []Visit{{0, 3}, {time.Minute, 0}}
 	if _, err := New(1, o); err != nil {
 		t.Error(err)
+	}
+}
+
+// shapes are examples of so many classes, drawn around a centre each; or of what to do, if names is not nil.
+func shapes(seed uint64, classes []int, each int, names []string) *Examples {
+	centre := rand.New(rand.NewPCG(9, 9))
+	const inputs = 12
+	var at [8][inputs]float32
+	for i := range at {
+		for k := range at[i] {
+			at[i][k] = centre.Float32()*1.6 - 0.8
+		}
+	}
+	r := rand.New(rand.NewPCG(seed, 1))
+	e := &Examples{Inputs: inputs, Names: names}
+	for i := range each * len(classes) {
+		c := classes[i%len(classes)]
+		for _, v := range at[c] {
+			e.X = append(e.X, min(max(v+0.25*float32(r.NormFloat64()), -1), 1))
+		}
+		if names == nil {
+			e.Labels = append(e.Labels, string(rune('a'+c)))
+		} else {
+			x := e.X[len(e.X)-inputs:]
+			e.Values = append(e.Values, x[0], 0.5*x[1]-0.5*x[2])
+		}
+	}
+	return e
+}
+
+// showing is a world whose users show two classes each, of six.
+func showing(devices int) Options {
+	o := small(devices)
+	o.Features = 64
+	o.Asked = shapes(1000, []int{0, 1, 2, 3, 4, 5}, 20, nil)
+	for i := range o.Devices {
+		d := &o.Devices[i]
+		two := []int{i % 6, (i + 1) % 6}
+		d.Stream, d.Held, d.Skill = nil, nil, "shapes"
+		d.Shown, d.Asked = shapes(uint64(i), two, 16, nil), shapes(uint64(100+i), two, 16, nil)
+	}
+	return o
+}
+
+// sittings are the results of all four exams.
+func sittings(t *testing.T, w *World) map[string]Result {
+	t.Helper()
+	rs := map[string]Result{}
+	for name, sit := range map[string]func(Exam) (Result, error){"mesh": w.Examine, "alone": w.Alone, "central": w.Central, "untaught": w.Untaught} {
+		r, err := sit(Exam{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs[name] = r
+	}
+	return rs
+}
+
+// Users who show two classes each: alone a device knows those, with the others all of them, as well as if one had been shown
+// everything; and that in a storm, too. What each is asked of its own it knows in any case.
+func TestUsersWhoShow(t *testing.T) {
+	w, transcript, err := play(t, 1, storm(showing(8)), sabotage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs := sittings(t, w)
+	t.Logf("%+v", rs)
+	if a := rs["alone"]; a.Everyone.Accuracy < 0.25 || a.Everyone.Accuracy > 0.35 || a.Own.Accuracy < 0.9 {
+		t.Errorf("alone %+v", a)
+	}
+	if m, c := rs["mesh"], rs["central"]; c.Everyone.Accuracy < 0.9 || m.Everyone.Accuracy < 0.97*c.Everyone.Accuracy || m.Own.Accuracy < 0.9 {
+		t.Errorf("in the mesh %+v, central %+v", m, c)
+	}
+	if u := rs["untaught"]; u.Everyone.Accuracy != 0 || u.Everyone.Bytes != 8*120 || u.Own.Bytes != 8*32 {
+		t.Errorf("untaught %+v", u)
+	}
+	for _, d := range w.devices {
+		if n := d.node.Knack("shapes").Own(); n != 32 {
+			t.Errorf("%s was shown %d examples", d.opt.Name, n)
+		}
+	}
+	if !strings.Contains(transcript, "is shown 8 examples") || !strings.Contains(transcript, "crashes") {
+		t.Error("the transcript does not tell of it")
+	}
+	// Nobody has a test set: everyone is asked what the others would ask.
+	w.opt.Asked = nil
+	if r, err := w.Examine(Exam{Examples: 64}); err != nil || r.Everyone.Accuracy < 0.9 || r.Everyone.Bytes < 8*64 || r.Everyone.Bytes > 8*96 {
+		t.Errorf("of others' own: %+v, %v", r, err)
+	}
+}
+
+// What to do is learnt in the same way, and measured by how far off it is.
+func TestUsersWhoDo(t *testing.T) {
+	o := showing(4)
+	o.Asked = shapes(1000, []int{0, 1, 2, 3, 4, 5}, 10, []string{"steer", "throttle"})
+	for i := range o.Devices {
+		o.Devices[i].Shown, o.Devices[i].Asked = shapes(uint64(i), []int{i, i + 1}, 24, []string{"steer", "throttle"}), nil
+	}
+	w, _, err := play(t, 1, o, sabotage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs := sittings(t, w)
+	m, a, c, u := rs["mesh"].Everyone, rs["alone"].Everyone, rs["central"].Everyone, rs["untaught"].Everyone
+	t.Logf("mesh %+v, alone %+v, central %+v, untaught %+v", m, a, c, u)
+	if !(m.Error < a.Error && a.Error < u.Error && c.Error < m.Error*1.01) || m.Accuracy != 0 {
+		t.Errorf("mesh %+v, alone %+v, central %+v, untaught %+v", m, a, c, u)
+	}
+}
+
+// Whose user calls things by wrong names is told that it does harm by those who know better; the others are as well off without it.
+func TestUsersWhoShowWrongly(t *testing.T) {
+	o := showing(7)
+	for i := range o.Devices { // everyone knows four classes, so that everyone can tell
+		o.Devices[i].Shown = shapes(uint64(i), []int{i % 6, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6}, 12, nil)
+	}
+	o.Devices[6].Attack = Flip
+	w, _, err := play(t, 1, o, sabotage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.devices[6].showing(0).Labels; slices.Equal(got, o.Devices[6].Shown.Labels[:8]) {
+		t.Error("it shows what is right")
+	}
+	s := w.Standoff()
+	if s.Harmful < 3 || s.Wronged > 0 {
+		t.Errorf("%+v", s)
+	}
+	r, err := w.Examine(Exam{})
+	if err != nil || r.Everyone.Accuracy < 0.9 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -419,7 +419,7 @@ func (w *World) plan(talk *rand.Rand) error {
 		// The first 1/20 of the time is for switching on, and some users have less to do than others.
 		begin := w.opt.Talk / 20
 		end := w.opt.Talk/2 + time.Duration(talk.Int64N(int64(w.opt.Talk/2)+1))
-		times := make([]time.Duration, len(d.utterances))
+		times := make([]time.Duration, d.turns())
 		for i := range times {
 			times[i] = begin + time.Duration(talk.Int64N(int64(end-begin)+1))
 		}

@@ -34,10 +34,10 @@ func (w *World) Spread(e Exam) (s Spread, err error) {
 		var b, r []float64
 		for _, t := range texts {
 			v := learning.Evaluate(m, t, nil)
-			s.Result.Everyone.add(v)
+			s.Result.Everyone.add(scoreOf(v))
 			b, r = append(b, v.Bits), append(r, v.Accuracy)
 		}
-		s.Result.Own.add(learning.Evaluate(m, d.opt.Held[:min(len(d.opt.Held), max(e.Bytes, 768))], nil))
+		s.Result.Own.add(scoreOf(learning.Evaluate(m, d.opt.Held[:min(len(d.opt.Held), max(e.Bytes, 768))], nil)))
 		minds, bits, right = append(minds, d), append(bits, b), append(right, r)
 		s.Banks += float64(len(l.Skills()))
 		s.Weights += float64(l.SkillBytes())

@@ -37,6 +37,7 @@ func Laws() []Law {
 		{"both halves of a partition go on", halvesGoOn, nil},
 		{"after calm everyone holds the same set", sameSets, nil},
 		{"after calm everyone has merged the same", alignedAlike, nil},
+		{"after calm the conversation becomes quiet", nil, nil}, // looked at in [World.Calm]
 	}
 }
 
@@ -44,6 +45,7 @@ func Laws() []Law {
 const (
 	lawForged = "what is forged changes nothing"
 	lawKept   = "nothing acknowledged is lost"
+	lawQuiet  = "after calm the conversation becomes quiet"
 )
 
 // A Broken says which law does not hold, and all that is needed to see it again: a world of the same seed and options, with

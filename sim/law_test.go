@@ -180,6 +180,13 @@ func mutants() []mutant {
 					return to == 4 && slices.Contains([]protocol.Kind{protocol.KindAlign, protocol.KindRecord, protocol.KindHave}, m.Kind())
 				},
 			}},
+		// One asks again and again for what nobody has.
+		{law: "after calm the conversation becomes quiet", names: "rounds", opt: func(o *Options) { o.Devices = o.Devices[:2] },
+			wreck: sabotage{perform: func(d *device, a *node.Actions) {
+				if d.index == 1 && !d.saw.now.Equal(d.w.now) {
+					a.Send = append(a.Send, protocol.Envelope{From: d.id, To: d.w.devices[0].id, Msg: &protocol.Want{IDs: []protocol.UpdateID{{Author: d.id, Seq: 99}}}})
+				}
+			}}},
 	}
 }
 
@@ -222,7 +229,7 @@ func TestLawsNotice(t *testing.T) {
 			if !errors.As(err, &b) || b.Law != m.law || b.Seed != 5 || b.Event != w.Events() || b.At != w.Now() && b.Law != "time goes on" {
 				t.Fatalf("the world says %v", err)
 			}
-			if (m.names == "half") != (b.Device == "") {
+			if strings.HasPrefix(m.names, "user") != (b.Device != "") && m.names != "" {
 				t.Errorf("it was device %q", b.Device)
 			}
 			for _, want := range []string{"seed 5", m.law, m.names, fmt.Sprint("event ", b.Event)} {

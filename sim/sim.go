@@ -567,7 +567,7 @@ func (w *World) Calm() error {
 			return w.check()
 		}
 	}
-	return fmt.Errorf("sim: seed %d, at %v: the conversation does not become quiet", w.seed, w.Now())
+	return w.broken(lawQuiet, fmt.Errorf("devices still have something to say to each other after %d rounds", calmRounds))
 }
 
 // quiet is how many rounds without anything new show that there is nothing more to come: by then each device has told each of its

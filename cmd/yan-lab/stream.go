@@ -309,13 +309,14 @@ type tuner struct {
 	v     []float32 // second moments
 	steps int
 	rate  float64
+	times float64 // the rate is so many times that
 	tape  model.Tape
 	pass  gradient.Pass
 	d     []float32
 }
 
 func newTuner(m *model.Model, rate float64) (*tuner, error) {
-	t := &tuner{model: m.Thaw(), rate: rate}
+	t := &tuner{model: m.Thaw(), rate: rate, times: 1}
 	var err error
 	t.grad, err = gradient.NewGrad(m.Config)
 	t.v = make([]float32, len(t.model.Weights))
@@ -334,7 +335,7 @@ func (t *tuner) step(s *model.State, in []sense.Event) (nats float64) {
 	t.pass.Backward(t.model, &t.tape, d, t.grad)
 	t.steps++
 	if t.low != nil {
-		t.low.step(t.model, t.grad, t.rate)
+		t.low.step(t.model, t.grad, t.rate*t.times)
 		return nats
 	}
 	const beta = 0.99
@@ -345,7 +346,7 @@ func (t *tuner) step(s *model.State, in []sense.Event) (nats float64) {
 			continue
 		}
 		t.v[i] = beta*t.v[i] + (1-beta)*x*x
-		w[i] -= float32(t.rate * float64(x) / (math.Sqrt(float64(t.v[i])*corr) + 1e-8))
+		w[i] -= float32(t.rate * t.times * float64(x) / (math.Sqrt(float64(t.v[i])*corr) + 1e-8))
 	}
 	clear(g)
 	for _, touched := range t.grad.Touched {

@@ -47,7 +47,8 @@ func swarmTextCommand() *cobra.Command {
 from, and asks about the last fifth of everyone's: how often the most probable next byte is the one that comes.
 
 Devices share one set of parameters that moves: all weights of the base, or the sections of one skill before it. In an exchange everybody goes
-over their own text, tells a few others in few bits how far they came, strangers anew each time, and becomes the mean of himself and of what he heard.`,
+over their own text. By gossip everybody then tells a few others in few bits how far they came, strangers anew each time, and becomes the mean
+of himself and of what he heard; or one mind walks from device to device; or a server averages.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
@@ -158,8 +159,8 @@ func (t *theatre) ways() []textWay {
 		{"averaging by gossip, all weights", both((*theatre).gossip, all)},
 		{"averaging by gossip, one skill", both((*theatre).gossip, skill)},
 		{"a server averages all weights", both((*theatre).served, all)},
-		{"all in one place, all weights", both((*theatre).together, all)},
-		{"all in one place, one skill", both((*theatre).together, skill)},
+		{"one mind walks, all weights", both((*theatre).walk, all)},
+		{"one mind walks, one skill", both((*theatre).walk, skill)},
 		{"all in one place, a learner that goes on learning", t.online},
 	}
 }
@@ -169,12 +170,15 @@ type mover interface {
 	parameters() []float32 // that it moves, in place
 	mind() *model.Model    // that has them
 	step(s *model.State, in []sense.Event) (nats float64)
-	memory() any // of its steps up to now, which a device keeps, and nil where there were none
+	pace(float64) // times the rate that it began with, from now on
+	memory() any  // of its steps up to now, which a device keeps, and nil where there were none
 	recall(any)
 }
 
 func (t *tuner) parameters() []float32 { return t.model.Weights }
 func (t *tuner) mind() *model.Model    { return t.model }
+
+func (t *tuner) pace(times float64) { t.times = times }
 
 // tunerMemory is a tuner's memory.
 type tunerMemory struct {
@@ -201,6 +205,7 @@ type skillMover struct {
 	bank, grad *model.Bank
 	opt        *gradient.RMSprop
 	rate       float64
+	times      float64
 	tape       model.Tape
 	pass       gradient.Pass
 	d          []float32
@@ -218,7 +223,7 @@ func newSkillMover(m *model.Model, sections int, rate float64) (*skillMover, err
 	b.Gate.Force = true
 	g := b.Clone(m.Config)
 	clear(g.Weights)
-	return &skillMover{model: m.WithBanks(b), bank: b, grad: g, opt: gradient.NewRMSprop(b), rate: rate}, nil
+	return &skillMover{model: m.WithBanks(b), bank: b, grad: g, opt: gradient.NewRMSprop(b), rate: rate, times: 1}, nil
 }
 
 func (t *skillMover) parameters() []float32 { return t.bank.Weights }
@@ -233,9 +238,11 @@ func (t *skillMover) step(s *model.State, in []sense.Event) (nats float64) {
 	d := t.d[:n*sense.Symbols]
 	nats = gradient.CrossEntropy(d, t.tape.Logits, in[1:], 1/float32(n))
 	t.pass.Backward(t.model, &t.tape, d, &gradient.Grad{Banks: []*model.Bank{t.grad}})
-	t.opt.Step(t.bank, t.grad, 0, &t.tape, t.rate)
+	t.opt.Step(t.bank, t.grad, 0, &t.tape, t.rate*t.times)
 	return nats
 }
+
+func (t *skillMover) pace(times float64) { t.times = times }
 
 // skillMemory is a skillMover's memory.
 type skillMemory struct {
@@ -447,23 +454,29 @@ func (t *theatre) served(ctx context.Context, name string, m mover) (path, error
 	return p, nil
 }
 
-// together is one device to which everybody speaks. An exchange is a pass over all that is said, one role after the other.
-func (t *theatre) together(ctx context.Context, name string, m mover) (path, error) {
+// walk has one mind go from device to device, with no server and no averaging (cyclic weight transfer, Chang et al. 2018): each goes over
+// its own text when it comes by, and hands it on, with the second moments of its steps, as bare float32. In an exchange it comes by everybody
+// once, in an order drawn anew, at a rate that falls with the root of the exchanges. It is also what one device comes to that hears everybody,
+// one role after the other, as often.
+func (t *theatre) walk(ctx context.Context, name string, m mover) (path, error) {
 	began := speed.CPU()
 	p := path{way: name}
 	rng := rand.New(rand.NewPCG(t.seed, 9))
 	roles := t.cast(m)
-	all := &role{x: roles[0].x}
+	mind := &role{x: slices.Clone(m.parameters())}
 	for k := 1; k <= t.o.exchanges; k++ {
-		copy(m.parameters(), all.x)
+		copy(m.parameters(), mind.x)
+		m.pace(1 / math.Sqrt(float64(k)))
 		for _, i := range rng.Perm(len(roles)) {
-			if err := ctx.Err(); err != nil {
-				return p, err
+			for range t.o.passes {
+				if err := ctx.Err(); err != nil {
+					return p, err
+				}
+				read(m, roles[i].turn(), t.o.window)
 			}
-			read(m, roles[i].text, t.o.window)
 		}
-		copy(all.x, m.parameters())
-		t.enter(&p, m, k, 0, []*role{all})
+		copy(mind.x, m.parameters())
+		t.enter(&p, m, k, float64(8*len(mind.x)*k), []*role{mind})
 	}
 	p.seconds = (speed.CPU() - began).Seconds()
 	return p, nil

@@ -121,7 +121,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{"--list", ui.Done, "roles"},
 		{"--help", ui.Done, "--devices 100 --scenario roles"},
-		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 4 and 100000"},
+		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 2 and 100000"},
 		{"--devices many", ui.BadUsage, "many"},
 		{"--for 1s", ui.BadUsage, "--for 1s"},
 		{"--scenario street", ui.BadUsage, "there is activities, churn"},

@@ -23,6 +23,7 @@ func (s *Scenario) fields() fields {
 		{key: "central", doc: "Who merges what several devices teach under one name.", sub: s.Central.fields},
 		{key: "links", doc: "What lies between two devices.", sub: s.Links.fields},
 		{key: "groups", doc: "Devices that are not like the rest. Groups do not overlap.", list: subs(&s.Groups, 32, Group{Says: 1}, (*Group).fields)},
+		{key: "users", doc: "Of data of kind `here`: the users, one by one. A law that was broken is shown by such a scenario when its world was made small.", list: subs(&s.Users, 1000, Said{}, (*Said).fields)},
 		{key: "faults", doc: "What goes wrong besides the links.", sub: s.Faults.fields},
 		{key: "laws", doc: "The laws that are checked, by name. If missing, all of them.", list: words(&s.Laws, 1, 64, lawName)},
 		{key: "exam", doc: "How the devices are asked what they know.", sub: s.Exam.fields},
@@ -43,7 +44,7 @@ func (d *Data) fields() fields {
 	return fields{
 		{key: "kind", doc: "`roles`: the speakers of Shakespeare from the data folder, and personas where it is missing or has too few. `personas`: generated diarists who share a " +
 			"language, topics and towns. `digits`: pictures of digits, MNIST's from the data folder or drawn ones. `activities`: what people's phones feel, 23 people's from the data folder or " +
-			"generated. `text`: files of your own.", word: choice(&d.Kind, Roles, Personas, Digits, Activities, Text)},
+			"generated. `text`: files of your own. `here`: users that are named in the scenario, one by one.", word: choice(&d.Kind, Roles, Personas, Digits, Activities, Text, Here)},
 		{key: "files", doc: "Of `text`: a file for each user; with more devices than files, the files are divided.",
 			list: words(&d.Files, 1, 1000, text)},
 		{key: "amount", doc: "How much a user says, in bytes, or shows, in examples, at most.", word: count(&d.Amount, 0, 1<<20)},
@@ -103,10 +104,33 @@ func (g *Group) fields() fields {
 		{key: "attack", doc: "How its devices lie: `flip`, `noise`, `scale`, `stale`, `turns` and `trigger` change what they publish, `silent` has them publish nothing.",
 			word: choice(&g.Attack, attacks()...)},
 		{key: "speed", doc: "Time that thinking takes, for each byte or example. If missing, none.", word: span(&g.Speed, time.Minute)},
-		{key: "links", doc: "In the place of the scenario's `links`, for what its devices send.", sub: optional(&g.Links, defaultLinks(), (*Links).fields)},
+		{key: "links", doc: "In the place of the scenario's `links`, for what its devices send.", sub: optional(&g.Links, defaultLinks(), (*Links).fields), has: func() bool { return g.Links != nil }},
 		{key: "away", doc: "When its devices are switched off by their users.", list: subs(&g.Away, 32, Span{}, (*Span).fields)},
 		{key: "visits", doc: "Where its devices are. Only devices in one place are neighbours; without visits a device is always in the same place as all others without.",
 			list: subs(&g.Visits, 64, Visit{}, (*Visit).fields)},
+	}
+}
+
+func (u *Said) fields() fields {
+	return fields{
+		{key: "name", doc: "What the user is called.", word: text(&u.Name)},
+		{key: "skill", doc: "What the user teaches. If missing, the user's name.", word: text(&u.Skill)},
+		{key: "says", doc: "What the user says while the world runs.", word: speech(&u.Says)},
+		{key: "held", doc: "What the user would say next, which devices are asked about.", word: speech(&u.Held)},
+		{key: "share", doc: "As of a group.", word: choice(&u.Share, "skills", "none", "all")},
+		{key: "attack", doc: "As of a group.", word: choice(&u.Attack, attacks()...)},
+		{key: "central", doc: "Whether the device takes turns at being central.", word: yes(&u.Central)},
+		{key: "speed", doc: "As of a group.", word: span(&u.Speed, time.Minute)},
+		{key: "links", doc: "As of a group.", sub: optional(&u.Links, defaultLinks(), (*Links).fields), has: func() bool { return u.Links != nil }},
+		{key: "away", doc: "As of a group.", list: subs(&u.Away, 1000, Span{}, (*Span).fields)},
+		{key: "places", doc: "Where the device is, by number.", list: subs(&u.Places, 1000, Place{}, (*Place).fields)},
+	}
+}
+
+func (p *Place) fields() fields {
+	return fields{
+		{key: "from", doc: "When the device goes there.", word: when(&p.From)},
+		{key: "at", doc: "The number of the place.", word: count(&p.At, 0, 1<<30)},
 	}
 }
 

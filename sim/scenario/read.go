@@ -15,7 +15,7 @@ import (
 )
 
 // MaxBytes is how long a scenario may be.
-const MaxBytes = 64 << 10
+const MaxBytes = 256 << 10
 
 // maxOpen bounds brackets that are open at once, and indentation: the parser recurses.
 const maxOpen = 32
@@ -26,6 +26,7 @@ type field struct {
 
 	word kind          // unless one of those below is set
 	sub  func() fields // of a mapping; called when the key is there
+	has  func() bool   // whether a mapping that may be missing is there
 	list *list
 }
 
@@ -34,9 +35,12 @@ type fields []field
 // A list is read item by item.
 type list struct {
 	least, most int
-	words       func() kind   // of the next item, or
-	subs        func() fields // of the next item
-	write       func() []string
+	words       func() kind     // of the next item, or
+	subs        func() fields   // of the next item
+	write       func() []string // the words that are there
+	any         func() kind     // of any word
+	items       func() []fields // the mappings that are there
+	fresh       func() fields   // a mapping as it is by default, which is not added
 }
 
 // words are a list of single words.
@@ -53,7 +57,7 @@ func words[T any](p *[]T, least, most int, of func(*T) kind) *list {
 			ws = append(ws, of(&(*p)[i]).write())
 		}
 		return ws
-	}}
+	}, any: func() kind { return of(new(T)) }}
 }
 
 // subs are a list of mappings.
@@ -61,13 +65,23 @@ func subs[T any](p *[]T, most int, fresh T, of func(*T) fields) *list {
 	return &list{most: most, subs: func() fields {
 		*p = append(*p, fresh)
 		return of(&(*p)[len(*p)-1])
+	}, items: func() (all []fields) {
+		for i := range *p {
+			all = append(all, of(&(*p)[i]))
+		}
+		return all
+	}, fresh: func() fields {
+		v := fresh
+		return of(&v)
 	}}
 }
 
 // optional is a mapping that may be missing.
 func optional[T any](p **T, fresh T, of func(*T) fields) func() fields {
 	return func() fields {
-		*p = &fresh
+		if *p == nil {
+			*p = &fresh
+		}
 		return of(*p)
 	}
 }
@@ -84,7 +98,12 @@ func optionally[T any](p **T, of func(*T) kind) kind {
 		return nil
 	}
 	k.read = read
-	k.write = func() string { return "" }
+	k.write = func() string {
+		if *p == nil {
+			return ""
+		}
+		return of(*p).write()
+	}
 	return k
 }
 

@@ -24,7 +24,7 @@ import (
 
 // What a world may be at most and at least.
 const (
-	MinDevices = 4
+	MinDevices = 2
 	MaxDevices = 100_000
 	MinLength  = time.Minute
 	MaxLength  = 30 * 24 * time.Hour
@@ -46,6 +46,7 @@ type Scenario struct {
 	Central  Central
 	Links    Links
 	Groups   []Group
+	Users    []Said // of data that is said here
 	Faults   Faults
 	Laws     []string // names of laws; none: all of them
 	Exam     Exam
@@ -70,6 +71,7 @@ const (
 	Digits     = "digits"
 	Activities = "activities"
 	Text       = "text"
+	Here       = "here" // users, one by one, in the scenario itself
 )
 
 // Learning is how devices learn.
@@ -124,6 +126,24 @@ type Group struct {
 	Links   *Links
 	Away    []Span
 	Visits  []Visit
+}
+
+// A Said is a user and a device, one of those that a scenario names one by one.
+type Said struct {
+	Name, Skill   string
+	Says, Held    string
+	Share, Attack string
+	Central       bool
+	Speed         time.Duration
+	Links         *Links
+	Away          []Span
+	Places        []Place
+}
+
+// A Place is where a device is from a time on, by number.
+type Place struct {
+	From When
+	At   int
 }
 
 // A Span is a time in which a device is switched off.
@@ -197,6 +217,20 @@ func (s *Scenario) check() error {
 	}
 	if s.Data.Kind == Text != (len(s.Data.Files) > 0) {
 		return fmt.Errorf("data.files: %d files with data of kind %s: kind text needs files, one for each user, and no other kind has any", len(s.Data.Files), s.Data.Kind)
+	}
+	if s.Data.Kind == Here != (len(s.Users) > 0) {
+		return fmt.Errorf("users: %d with data of kind %s: kind here needs users, and no other kind has any", len(s.Users), s.Data.Kind)
+	}
+	if len(s.Users) > 0 && len(s.Groups) > 0 {
+		return fmt.Errorf("groups: %d beside users: who is named one by one belongs to no group", len(s.Groups))
+	}
+	for i, u := range s.Users {
+		if u.Links != nil && u.Links.Delay[0] > u.Links.Delay[1] {
+			return fmt.Errorf("users[%d].links.delay: %v to %v: the shortest comes first", i+1, u.Links.Delay[0], u.Links.Delay[1])
+		}
+		if learning.CheckName(u.Name) != nil {
+			return fmt.Errorf("users[%d].name: %q: 1 to 64 printable characters without spaces and slashes belong here", i+1, u.Name)
+		}
 	}
 	if d := s.Links.Delay; d[0] > d[1] {
 		return fmt.Errorf("links.delay: %v to %v: the shortest comes first", d[0], d[1])

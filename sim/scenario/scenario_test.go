@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -104,10 +105,10 @@ func TestErrors(t *testing.T) {
 		{"name: a\nlinks: {delay: [5ms, 2ms]}", "x.yaml:2: links.delay: 5ms to 2ms: the shortest comes first"},
 		{"name: a\nlinks: {delay: [5ms, soon]}", `x.yaml:2: links.delay[2]: "soon": write a time of at most 1h`},
 		{"name: a\nlinks: {bandwidth: 5}", `x.yaml:2: links.bandwidth: "5": write 100 B/s to 1 GiB/s, such as 64 kB/s`},
-		{"name: a\ndevices: 1", `x.yaml:2: devices: "1": write a whole number from 4 to 100000`},
+		{"name: a\ndevices: 1", `x.yaml:2: devices: "1": write a whole number from 2 to 100000`},
 		{"name: a\ndevices: [1]", `x.yaml:2: devices: "[1]": write a whole number`},
 		{"name: a\nname: b", "x.yaml:2: "},
-		{"name: a\ndata: {kind: words}", `x.yaml:2: data.kind: "words": write roles, personas, digits, activities, text`},
+		{"name: a\ndata: {kind: words}", `x.yaml:2: data.kind: "words": write roles, personas, digits, activities, text, here`},
 		{"name: a\ndata: {kind: text}", "x.yaml:2: data.files: 0 files with data of kind text"},
 		{"name: a\ngroups: [{name: b}]", "x.yaml:2: groups[1].devices: missing: say how many"},
 		{"name: a\ngroups:\n- devices: 60%\n- devices: 50%", "x.yaml:2: groups[2].devices: 50%: with this, the groups have 110 % of the devices"},
@@ -120,10 +121,12 @@ func TestErrors(t *testing.T) {
 		{"name: \xff", "x.yaml: this is not UTF-8"},
 		{"name: &a b", `x.yaml:1: name: "&a b": write text`},
 		{"a: &x b\nname: *x", "x.yaml:1: a: no such key"},
+		{"name: a\nusers: [{name: b}]", "x.yaml:2: users: 1 with data of kind personas"},
+		{"name: a\ndata: {kind: here}\nusers: [{name: b c}]", `x.yaml:3: users[1].name: "b c": 1 to 64`},
 		{"name: a\nfor: 1h 5s", `x.yaml:2: for: "1h 5s": write a time of at most 720h`},
 		{"name: a\ntalk: 120%", `x.yaml:2: talk: "120%": write a time, such as 90s, or a part of the run`},
 		{"name: a\n---\nname: b", "x.yaml: 2 documents"},
-		{"name: a" + strings.Repeat(" ", MaxBytes), "x.yaml: 65543 bytes: a scenario has at most 65536"},
+		{"name: a" + strings.Repeat(" ", MaxBytes), "x.yaml: 262151 bytes: a scenario has at most 262144"},
 		{"name: " + strings.Repeat("[", 100), "x.yaml:1: nested too deeply"},
 	}
 	for _, tt := range tests {
@@ -211,6 +214,70 @@ func TestDocumentedExample(t *testing.T) {
 	}
 	if err := w.Run(30 * time.Second); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is written is read as what it was.
+func TestWrittenIsRead(t *testing.T) {
+	for _, name := range Names() {
+		s, err := Parse(name, Builtin(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(name, s.YAML())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, s.YAML())
+		}
+		if !reflect.DeepEqual(s, again) {
+			t.Errorf("%s: written\n%s", name, s.YAML())
+		}
+	}
+}
+
+// A world that is written down device by device is the same world.
+func TestExplicit(t *testing.T) {
+	for _, name := range Names() {
+		s, err := Parse(name, Builtin(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.World(9, 5, time.Hour, fake{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := s.Explicit(m.Options, time.Hour)
+		if s.Data.Examples() {
+			if err == nil {
+				t.Errorf("%s: examples were written down", name)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err = Parse(name, e.YAML())
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := e.World(9, 6, time.Hour, fake{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []*sim.Options{&m.Options, &again.Options} {
+			o.Laws = nil // functions are not compared
+			for i := range o.Devices {
+				o.Devices[i].Skill = o.Devices[i].Name // which it is if empty
+				if s.Data.Skill != "" {
+					o.Devices[i].Skill = s.Data.Skill
+				}
+			}
+		}
+		if !reflect.DeepEqual(m.Options, again.Options) {
+			t.Errorf("%s: was\n%+v\nis\n%+v", name, m.Options, again.Options)
+		}
+		if _, err := e.World(8, 6, time.Hour, fake{}); err == nil || !strings.Contains(err.Error(), "8 devices for the 9 users that it names") {
+			t.Errorf("another number of devices: %v", err)
+		}
 	}
 }
 
@@ -349,6 +416,9 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("an error of %d bytes: %v", len(err.Error()), err)
 			}
 			return
+		}
+		if again, err := Parse("x", s.YAML()); err != nil || !bytes.Equal(again.YAML(), s.YAML()) {
+			t.Errorf("%v: written\n%s", err, s.YAML())
 		}
 		m, err := s.World(5, 1, time.Hour, fake{})
 		if err != nil {

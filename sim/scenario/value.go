@@ -38,7 +38,7 @@ func (t When) String() string {
 
 // shortDuration writes 1h0m0s as 1h.
 func shortDuration(d time.Duration) string {
-	s := d.String()
+	s := strings.ReplaceAll(d.String(), "µ", "u")
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
 	}
@@ -48,7 +48,14 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-func percent(share float64) string { return strconv.FormatFloat(100*share, 'g', 6, 64) + "%" }
+// percent writes a share so that it is read as the same number.
+func percent(share float64) string {
+	w := strconv.FormatFloat(100*share, 'g', 6, 64) + "%"
+	if v, err := part(w, share); err != nil || v != share {
+		return strconv.FormatFloat(share, 'g', -1, 64)
+	}
+	return w
+}
 
 // Many is a number of devices, or a share of all.
 type Many struct {
@@ -99,6 +106,23 @@ func text(p *string) kind {
 		},
 		write: func() string { return *p }, strings: true,
 		says: fmt.Sprintf("text of at most %d printable characters", maxText), schema: map[string]any{"type": "string", "maxLength": maxText},
+	}
+}
+
+const maxSpeech = 64 << 10 // bytes of what a user says
+
+// speech is what somebody says, as it is.
+func speech(p *string) kind {
+	return kind{
+		read: func(w string) error {
+			if len(w) > maxSpeech || strings.ContainsFunc(w, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) {
+				return errBad
+			}
+			*p = w
+			return nil
+		},
+		write: func() string { return *p }, strings: true,
+		says: fmt.Sprintf("text of at most %d bytes", maxSpeech), schema: map[string]any{"type": "string", "maxLength": maxSpeech},
 	}
 }
 
@@ -205,7 +229,7 @@ func share(p *float64, most float64) kind {
 	}
 }
 
-const timePattern = `^([0-9]+(\.[0-9]+)?(us|ms|s|m|h))+$`
+const timePattern = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
 
 var timeRE = regexp.MustCompile(timePattern)
 

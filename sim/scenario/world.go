@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -47,6 +49,9 @@ func (s *Scenario) World(n int, seed uint64, length time.Duration, src Source) (
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: base %s: %w", s.Name, s.Base, err)
 	}
+	if s.Data.Kind == Here {
+		src = here{s.Users}
+	}
 	users, err := src.Users(n, seed, s.Data)
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
@@ -87,6 +92,9 @@ func (s *Scenario) World(n int, seed uint64, length time.Duration, src Source) (
 		}
 		if centrals[i] {
 			d.Central = 1
+		}
+		if s.Data.Kind == Here {
+			s.Users[i].shape(&d, length)
 		}
 		if g := m.Groups[i]; g >= 0 {
 			s.Groups[g].shape(&d, i, length, places)
@@ -173,7 +181,48 @@ func (g *Group) shape(d *sim.Device, i int, length time.Duration, p *places) {
 			d.Visits = append(d.Visits, at)
 		}
 	}
-	slices.SortStableFunc(d.Visits, func(a, b sim.Visit) int { return int(min(max(a.From-b.From, -1), 1)) })
+	sortVisits(d)
+}
+
+// here are users that a scenario names.
+type here struct{ said []Said }
+
+func (here) Base(string) (*model.Model, error) { return nil, errors.New("there is none here") }
+
+func (h here) Users(n int, _ uint64, _ Data) (u Users, err error) {
+	if n != len(h.said) {
+		return u, fmt.Errorf("%d devices for the %d users that it names: ask for as many", n, len(h.said))
+	}
+	for _, s := range h.said {
+		u.Each = append(u.Each, User{Name: s.Name, Stream: []byte(s.Says), Held: []byte(s.Held)})
+	}
+	u.Note = fmt.Sprintf("%d users of the scenario", n)
+	return u, nil
+}
+
+// shape makes a device the user's.
+func (u *Said) shape(d *sim.Device, length time.Duration) {
+	d.Skill = cmp.Or(u.Skill, d.Skill)
+	d.Share, d.Attack, d.Speed = node.Share(u.Share), sim.Attack(u.Attack), u.Speed.Seconds()
+	if u.Central {
+		d.Central = 1
+	}
+	if u.Links != nil {
+		l := u.Links.options()
+		d.Links = &l
+	}
+	for _, a := range u.Away {
+		d.Away = append(d.Away, sim.Span{From: a.From.Of(length), For: a.For.Of(length)})
+	}
+	d.Away = joined(d.Away)
+	for _, v := range u.Places {
+		d.Visits = append(d.Visits, sim.Visit{From: v.From.Of(length), Place: v.At})
+	}
+	sortVisits(d)
+}
+
+func sortVisits(d *sim.Device) {
+	slices.SortStableFunc(d.Visits, func(a, b sim.Visit) int { return cmp.Compare(a.From, b.From) })
 	d.Visits = slices.CompactFunc(d.Visits, func(a, b sim.Visit) bool { return a.From == b.From })
 }
 
@@ -211,7 +260,7 @@ func again(from time.Duration, every *When, length time.Duration) (times []time.
 
 // joined sorts spans and makes one of those that overlap.
 func joined(spans []sim.Span) (out []sim.Span) {
-	slices.SortStableFunc(spans, func(a, b sim.Span) int { return int(min(max(a.From-b.From, -1), 1)) })
+	slices.SortStableFunc(spans, func(a, b sim.Span) int { return cmp.Compare(a.From, b.From) })
 	for _, s := range spans {
 		if s.For <= 0 {
 			continue

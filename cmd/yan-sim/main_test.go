@@ -124,7 +124,7 @@ func TestUsage(t *testing.T) {
 		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 2 and 100000"},
 		{"--devices many", ui.BadUsage, "many"},
 		{"--for 1s", ui.BadUsage, "--for 1s"},
-		{"--scenario street", ui.BadUsage, "there is activities, churn"},
+		{"--scenario street", ui.BadUsage, "there is activities, bad-central, churn"},
 		{"more", ui.BadUsage, "more"},
 		{"--devices 4 --transcript /nowhere/at/all", ui.Failed, "--transcript /nowhere/at/all"},
 	}

@@ -81,8 +81,8 @@ func (m *Mesh) fields() fields {
 
 func (c *Central) fields() fields {
 	return fields{
-		{key: "kind", doc: "`none`: nobody is ever central. `good`: devices take turns, and are honest.",
-			word: choice(&c.Kind, NoCentral, GoodCentral)},
+		{key: "kind", doc: "`none`: nobody is ever central. `good`: devices take turns, and are honest. `bad`: those who take turns let theirs pass, or lie about it.",
+			word: choice(&c.Kind, NoCentral, GoodCentral, BadCentral)},
 		{key: "devices", doc: "Those that take turns, a number or a share.", word: many(&c.Devices)},
 	}
 }
@@ -101,7 +101,7 @@ func (g *Group) fields() fields {
 		{key: "devices", doc: "How many belong to it, a number or a share.", word: many(&g.Devices)},
 		{key: "says", doc: "How much of the data's amount its users say or show; 0 for nothing.", word: share(&g.Says, 1)},
 		{key: "share", doc: "What leaves its devices: skills that were taught by name, nothing, or everything.", word: choice(&g.Share, "skills", "none", "all")},
-		{key: "attack", doc: "How its devices lie: `flip`, `noise`, `scale`, `stale`, `turns` and `trigger` change what they publish, `silent` has them publish nothing.",
+		{key: "attack", doc: "How its devices lie: `flip`, `noise`, `scale`, `stale`, `turns` and `trigger` change what they publish, `silent` has them publish nothing, `liar` lies when it is central alone, `forge` changes what others signed and `garble` signs what is no skill.",
 			word: choice(&g.Attack, attacks()...)},
 		{key: "speed", doc: "Time that thinking takes, for each byte or example. If missing, none.", word: span(&g.Speed, time.Minute)},
 		{key: "links", doc: "In the place of the scenario's `links`, for what its devices send.", sub: optional(&g.Links, defaultLinks(), (*Links).fields), has: func() bool { return g.Links != nil }},
@@ -139,7 +139,7 @@ func attacks() []string {
 	for _, a := range sim.Attacks() {
 		list = append(list, string(a))
 	}
-	return list
+	return append(list, string(sim.Liar), string(sim.Forge), string(sim.Garble))
 }
 
 func (s *Span) fields() fields {

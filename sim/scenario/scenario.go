@@ -105,6 +105,7 @@ type Central struct {
 const (
 	NoCentral   = "none"
 	GoodCentral = "good"
+	BadCentral  = "bad"
 )
 
 // Links are what lies between two devices.

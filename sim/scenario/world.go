@@ -92,6 +92,9 @@ func (s *Scenario) World(n int, seed uint64, length time.Duration, src Source) (
 		}
 		if centrals[i] {
 			d.Central = 1
+			if s.Central.Kind == BadCentral {
+				d.Attack = sim.Liar
+			}
 		}
 		if s.Data.Kind == Here {
 			s.Users[i].shape(&d, length)

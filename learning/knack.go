@@ -159,6 +159,20 @@ func (k *Knack) Classes() []string {
 	return slices.Compact(list)
 }
 
+// OwnClasses lists the classes or the controls that the owner showed, sorted.
+func (k *Knack) OwnClasses() []string {
+	if k.cfg.Controls {
+		return k.Classes()
+	}
+	return k.own.classes()
+}
+
+// Numbers is how many numbers a head of this shape keeps of what it was shown.
+func (k *Knack) Numbers() int {
+	w := k.cfg.Features + 1
+	return w*(w+1)/2 + len(k.Classes())*(w+1)
+}
+
 // Authors lists whose lessons were taken in, sorted.
 func (k *Knack) Authors() (list []string) {
 	for _, t := range k.lessons {

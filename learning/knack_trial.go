@@ -352,6 +352,52 @@ func (k *Knack) retry(t *taken) {
 	k.judged, k.readout = with, readout
 }
 
+// Loss is how many nats an answer about examples costs on average, as lessons are tried: x is (len(labels), Inputs). A class that is not known costs
+// as much as one that could be any of those of the labels. k may be nil: then none is known.
+func (k *Knack) Loss(x []float32, labels []string) float64 {
+	asked := slices.Sorted(slices.Values(labels))
+	guess := portable.Log(float64(len(slices.Compact(asked))))
+	var known []string
+	if k != nil && !k.cfg.Controls {
+		known = k.Classes()
+	}
+	scores := make([]float32, len(labels)*len(known))
+	if len(known) > 0 {
+		k.Scores(scores, x)
+	}
+	var sum float64
+	for i, label := range labels {
+		at, ok := slices.BinarySearch(known, label)
+		if !ok {
+			sum += guess
+			continue
+		}
+		row := scores[i*len(known) : (i+1)*len(known)]
+		most, all := float64(slices.Max(row)), 0.0
+		for _, v := range row {
+			all += portable.Exp(float64(sharpness * (float64(v) - most)))
+		}
+		sum += portable.Log(all) + float64(sharpness*(most-float64(row[at])))
+	}
+	return sum / float64(max(len(labels), 1))
+}
+
+// LossOf is Loss of what to do: u is (n, len(names)). Controls that are not known are left at 0.
+func (k *Knack) LossOf(x []float32, names []string, u []float32) float64 {
+	order := slices.Sorted(slices.Values(names))
+	scores := make([]float32, len(u))
+	if k != nil && k.cfg.Controls && slices.Equal(k.names, order) {
+		k.Scores(scores, x)
+	}
+	var sum float64
+	for i, v := range u {
+		at, _ := slices.BinarySearch(order, names[i%len(names)])
+		d := (float64(min(max(v, -1), 1)) - float64(scores[i/len(names)*len(names)+at])) / controlDeviation
+		sum += float64(d*d) / 2
+	}
+	return sum * float64(len(names)) / float64(max(len(u), 1))
+}
+
 // TakeFailures returns which lessons failed since it was called last, as [Learner.TakeFailures] does.
 func (k *Knack) TakeFailures() []Failure {
 	f := k.failures

@@ -42,6 +42,9 @@ func show(t *testing.T, n *Node, d *disk, seed uint64, count int, kinds ...strin
 		a := do(t)(n.Show(noon, "things", thingInputs, x[:k*thingInputs], labels[:k]))
 		if d != nil {
 			d.keep(t, a)
+			if again := start(t, 0, small, d); !bytes.Equal(knacks(t, again), knacks(t, n)) || !bytes.Equal(talk(t, again), talk(t, n)) {
+				t.Fatalf("killed after %d things, it is another node", n.Knack("things").Own())
+			}
 		}
 		all.Add(a)
 		x, labels = x[k*thingInputs:], labels[k:]
@@ -80,6 +83,15 @@ func right(k *learning.Knack, seed uint64, kinds ...string) float64 {
 		}
 	}
 	return share
+}
+
+func talk(t *testing.T, n *Node) []byte {
+	t.Helper()
+	b, err := n.exchange.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func knacks(t *testing.T, n *Node) []byte {

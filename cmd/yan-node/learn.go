@@ -25,7 +25,7 @@ type dataFlags struct {
 }
 
 func (f *dataFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.data, "data", nil, "what to read: text:FILE, lines:FILE, tsv:FILE or shipped:NAME; may be repeated")
+	cmd.Flags().StringArrayVar(&f.data, "data", nil, "what to read: text:FILE, lines:FILE, tsv:FILE or shipped:NAME; or to be shown: images:IMG,LABELS, sound:DIR, sensors:X,Y[,WHO] or frames:IMG,CONTROL; may be repeated")
 	cmd.Flags().StringSliceVar(&f.labels, "label", nil, "of tsv data, only the lines of these labels")
 }
 
@@ -94,6 +94,7 @@ func evalCommand(c *common) *cobra.Command {
 	var f dataFlags
 	var static, gated bool
 	var holdout float64
+	var skill string
 	cmd := &cobra.Command{
 		Use:   "eval --data kind:path",
 		Short: "Measure how well the device predicts data",
@@ -101,8 +102,12 @@ func evalCommand(c *common) *cobra.Command {
 byte is. Nothing is learnt. The base alone and the base with each skill read side by side, and each is believed as
 far as what it predicted came true; with --gated skills open by the context alone, which takes less time and is late
 where contexts change with every line. With --json it also tells how many sections the hardest tenth of the bytes took for
-each that the easiest tenth did.`,
+each that the easiest tenth did.
+
+Of pictures, sounds, sensors and frames it tells how many are named rightly, or how far what to do is off on average, by the
+skill that was shown such examples.`,
 		Example: `  yan-node eval --data text:notes.txt
+  yan-node eval --data images:t10k-images-idx3-ubyte.gz,t10k-labels-idx1-ubyte.gz --skill digits
   yan-node eval --data tsv:snips/test.tsv --label PlayMusic --static --json
   yan-node eval --data text:tinyshakespeare/input.txt --holdout 0.1`,
 		Args: cobra.NoArgs,
@@ -112,6 +117,12 @@ each that the easiest tenth did.`,
 			}
 			if !(holdout > 0 && holdout <= 1) {
 				return ui.Usage("--holdout %v: must be above 0 and at most 1", holdout)
+			}
+			if f.ofExamples() {
+				return f.evalExamples(c, cmd, skill, holdout)
+			}
+			if skill != "" {
+				return ui.Usage("--skill goes with examples: all skills read a text together")
 			}
 			list, err := f.open()
 			if err != nil {
@@ -158,6 +169,7 @@ each that the easiest tenth did.`,
 	}
 	f.add(cmd)
 	cmd.Flags().Float64Var(&holdout, "holdout", 1, "measure only this share of each data set, at its end")
+	cmd.Flags().StringVar(&skill, "skill", "", "of examples, the skill to ask, if several could answer")
 	cmd.Flags().BoolVar(&gated, "gated", false, "skills open by the context alone")
 	cmd.Flags().BoolVar(&static, "static", false, "the base alone, without what was learnt here")
 	return cmd
@@ -213,13 +225,20 @@ func learnCommand(c *common) *cobra.Command {
 		Short: "Learn data and measure what that was worth on data held out",
 		Long: `learn reads data as the owner's stream, in the order in which it stands, and learns from it; the end of
 each piece of data is held out to measure before and after. With --skill it goes into the skill of that
-name; with --share others may have that skill.`,
+name; with --share others may have that skill.
+
+Pictures, sounds, sensors and frames are shown, once: --skill says what it is that they are examples of. What peers have shown
+under that name is known as well. Of each class the last examples are held out, of frames the last ones in time.`,
 		Example: `  yan-node learn --data text:notes.txt
+  yan-node learn --data images:train-images-idx3-ubyte.gz,train-labels-idx1-ubyte.gz --skill digits --share
   yan-node learn --data tsv:snips/train_full.tsv --label PlayMusic --skill music --share --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
+			}
+			if f.ofExamples() {
+				return f.learnExamples(c, cmd)
 			}
 			list, err := f.open()
 			if err != nil {

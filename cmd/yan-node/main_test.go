@@ -176,7 +176,7 @@ func TestBadUsage(t *testing.T) {
 		"learn --data shipped:music --share":      "--skill",
 		"learn --data shipped:music --skill a\tb": "skill name",
 		"learn --data shipped:nothing":            "no such shipped data",
-		"learn --data images:a,b":                 "text:, lines: and tsv:",
+		"learn --data images:a,b":                 "name the skill",
 		"eval --data shipped:music --label a":     "--label goes with tsv",
 		"skill learn x":                           "unknown command",
 		"skill show":                              "arg",

@@ -31,7 +31,10 @@ func sharingOf(n *node.Node, s *learning.Skill) (r sharing) {
 	if !s.Own() {
 		return r
 	}
-	t, told := n.Terms(s), n.Told(s)
+	return sharingBy(n.Terms(s), n.Told(s))
+}
+
+func sharingBy(t node.Terms, told node.Told) (r sharing) {
 	r = sharing{Policy: t.Policy, Sum: t.Sum, Epsilon: t.Epsilon, Delta: told.Delta, Spent: told.Epsilon, Left: told.Left}
 	if math.IsInf(r.Spent, 1) { // which JSON has no word for
 		r.Spent, r.Boundless = 0, true
@@ -126,9 +129,9 @@ is, the skill is announced no more.`,
 			if err := t.Check(); err != nil {
 				return ui.Usage("skill share: %s", strings.TrimPrefix(err.Error(), "node: "))
 			}
-			done, err := c.changeSkill(cmd, args[0], func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
-				if !s.Own() {
-					return node.Actions{}, fmt.Errorf("skill %s: it is not yours to share: its author does", refOf(s.Author, s.Name))
+			done, err := c.changeSkill(cmd, args[0], func(now time.Time, n *node.Node, s skillReport) (node.Actions, error) {
+				if s.Author != "" {
+					return node.Actions{}, fmt.Errorf("skill %s: it is not yours to share: its author does", refOf(string(s.Author), s.Name))
 				}
 				return n.SetTerms(now, s.Name, t)
 			})
@@ -153,7 +156,7 @@ is, the skill is announced no more.`,
 }
 
 // changeSkill changes one skill of a home on which no node runs.
-func (c *common) changeSkill(cmd *cobra.Command, ref string, change func(time.Time, *node.Node, *learning.Skill) (node.Actions, error)) (done skillReport, err error) {
+func (c *common) changeSkill(cmd *cobra.Command, ref string, change func(time.Time, *node.Node, skillReport) (node.Actions, error)) (done skillReport, err error) {
 	d, err := c.open(cmd, device.Options{})
 	if err != nil {
 		return done, err
@@ -165,7 +168,7 @@ func (c *common) changeSkill(cmd *cobra.Command, ref string, change func(time.Ti
 		if done, err = find(list, ref); err != nil {
 			return node.Actions{}, err
 		}
-		a, err := change(now, n, n.Learner().Skill(string(done.Author), done.Name))
+		a, err := change(now, n, done)
 		for _, s := range skillsOf(n) {
 			if s.Author == done.Author && s.Name == done.Name {
 				done = s

@@ -10,7 +10,6 @@ import (
 
 	"github.com/yanmesh/yan/cmd/internal/device"
 	"github.com/yanmesh/yan/cmd/internal/ui"
-	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/node/store"
 	"github.com/yanmesh/yan/protocol"
@@ -29,6 +28,9 @@ type skillReport struct {
 	Open       float64 `json:"open"`              // share of its own context in which its gate opens
 	Fires      float64 `json:"fires"`             // share of other contexts in which it does
 	Resting    bool    `json:"resting,omitempty"` // its weights are on the disk until they are needed
+
+	Kind    string   `json:"kind,omitempty"`    // classes or controls, of a skill that examples were shown of; empty for text
+	Answers []string `json:"answers,omitempty"` // the classes or controls that it knows
 }
 
 func skillsOf(n *node.Node) []skillReport {
@@ -39,7 +41,7 @@ func skillsOf(n *node.Node) []skillReport {
 			Parameters: s.Parameters(), Gain: s.Gain, Open: s.Report.Open, Fires: s.Report.Fires, Resting: s.Resting(),
 		})
 	}
-	return list
+	return append(list, knacksOf(n)...)
 }
 
 // skillCommand is all that the owner does with skills.
@@ -55,15 +57,15 @@ A skill of another's is named PEER/NAME, as skill list prints it.`,
 	cmd.AddCommand(skillList(c), skillShow(c),
 		skillShare(c),
 		skillChange(c, "unshare", "Offer a skill to nobody any more; who has it keeps it", "music", "music --home ~/car",
-			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
-				if !s.Own() {
-					return node.Actions{}, fmt.Errorf("skill %s: it is its author who shares it", refOf(s.Author, s.Name))
+			func(now time.Time, n *node.Node, s skillReport) (node.Actions, error) {
+				if s.Author != "" {
+					return node.Actions{}, fmt.Errorf("skill %s: it is its author who shares it", refOf(string(s.Author), s.Name))
 				}
 				return n.SetShared(now, s.Name, false)
 			}),
 		skillChange(c, "forget", "Remove a skill, as if it had never been", "music", "12D3KooWExample/music",
-			func(now time.Time, n *node.Node, s *learning.Skill) (node.Actions, error) {
-				return n.Forget(now, s.Author, s.Name)
+			func(now time.Time, n *node.Node, s skillReport) (node.Actions, error) {
+				return n.Forget(now, string(s.Author), s.Name)
 			}))
 	return cmd
 }
@@ -169,6 +171,14 @@ func skillShow(c *common) *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "skill %s, %s\n", s.Name, by)
+			if s.Kind != "" {
+				fmt.Fprintf(out, "learnt from %s examples of %d %s: %s\n", ui.Count(int64(s.Events)), len(s.Answers), s.Kind, strings.Join(s.Answers, ", "))
+				if s.Author == "" {
+					fmt.Fprintf(out, "saves %+.3f nats an example held out\n", s.Gain)
+				}
+				s.tell(out)
+				return nil
+			}
 			fmt.Fprintf(out, "learnt from %s events into %d sections (%s numbers)\n", ui.Count(int64(s.Events)), s.Sections, ui.Count(int64(s.Parameters)))
 			fmt.Fprintf(out, "saved its author %+.3f nats an event on data held out\n", s.Gain)
 			fmt.Fprintf(out, "opens in %s of its own context and in %s of others\n", percent(s.Open), percent(s.Fires))
@@ -180,7 +190,7 @@ func skillShow(c *common) *cobra.Command {
 
 // skillChange is a command that changes one skill of a home on which no node runs.
 func skillChange(c *common, verb, short, example1, example2 string,
-	change func(time.Time, *node.Node, *learning.Skill) (node.Actions, error)) *cobra.Command {
+	change func(time.Time, *node.Node, skillReport) (node.Actions, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   short,

@@ -15,15 +15,16 @@ const (
 	Images  = "images"  // IMG,LABELS: IDX files
 	Sound   = "sound"   // DIR: WAV files named label_speaker_take.wav
 	Sensors = "sensors" // X,Y[,WHO]: IDX files
+	Frames  = "frames"  // IMG,CONTROL: IDX files; what was done, and not a label
 )
 
 // A Set is labelled examples of one sense, in the order of their file.
 type Set struct {
 	Arg     string   // as the user wrote it
-	Kind    string   // Images, Sound or Sensors
+	Kind    string   // Images, Sound, Sensors or Frames
 	Note    string   // where it came from, for people
-	Classes []string // what the labels mean
-	Shape   []int    // of Images rows and columns, of Sensors samples and channels, of Sound nothing
+	Classes []string // what the labels mean; of Frames, what the controls are called
+	Shape   []int    // of Images and Frames rows and columns, of Sensors samples and channels, of Sound nothing
 	Rate    int      // of Sound: samples a second
 	Items   []Example
 }
@@ -31,31 +32,63 @@ type Set struct {
 // An Example is one picture, sound or window of sensors, with what it is. Its numbers are shared with
 // the Set and not to be written.
 type Example struct {
-	Label   int     // an index into the set's classes
-	Who     string  // whose it is, where the data says so
-	Take    int     // the how-manieth of this person and label, where the data says so
-	Pixels  []byte  // of Images, row by row
-	Samples []int16 // of Sound in time; of Sensors a row of channels after the other
+	Label   int       // an index into the set's classes
+	Who     string    // whose it is, where the data says so
+	Take    int       // the how-manieth of this person and label, where the data says so
+	Pixels  []byte    // of Images and Frames, row by row
+	Samples []int16   // of Sound in time; of Sensors a row of channels after the other
+	Values  []float32 // of Frames, what each control was: finite
 }
 
 // maxClasses is how many labels a set may tell apart.
 const maxClasses = 256
+
+// IsSet reports whether a data argument is of examples, and for OpenSet, by what is before its colon.
+func IsSet(arg string) bool {
+	kind, name, _ := strings.Cut(arg, ":")
+	return kind == Images || kind == Sound || kind == Sensors || kind == Frames || kind == builtin && slices.Contains(shippedSets, name)
+}
+
+// Split returns the examples but for a share of them at the end, and those: of each class its last ones, for files are often sorted; of
+// Frames, the last ones in time, since neighbours are nearly alike.
+func (s *Set) Split(holdout float64) (train, held *Set) {
+	of := func(e Example) int { return e.Label } // 0 for all frames
+	left := map[int]int{}
+	for _, e := range s.Items {
+		left[of(e)]++
+	}
+	for label, n := range left {
+		left[label] = n - heldOut(n, holdout)
+	}
+	a, b := *s, *s
+	a.Items, b.Items = nil, nil
+	for _, e := range s.Items {
+		if left[of(e)] > 0 {
+			left[of(e)]--
+			a.Items = append(a.Items, e)
+		} else {
+			b.Items = append(b.Items, e)
+		}
+	}
+	return &a, &b
+}
 
 // OpenSet reads the examples that arg names:
 //
 //	images:IMG,LABELS     IDX files of ubyte, gzip or not
 //	sound:DIR             WAV files named label_speaker_take.wav, all at one rate
 //	sensors:X,Y[,WHO]     an IDX file of int16 windows, their labels, and who each belongs to
+//	frames:IMG,CONTROL    camera frames, an IDX file of ubyte, and what was done then, one of float32 (n, controls)
 //	shipped:strokes       digits that the project draws
 //	shipped:tones         digits that the project speaks
 //	shipped:motions       what the project's sensors feel
 //
 // Files are found as by Open, and errors are as there. A file classes.txt beside LABELS or Y names the
-// classes, one a line.
+// classes, one a line, and controls.txt beside CONTROL the controls.
 func OpenSet(arg string) (*Set, error) {
 	kind, name, ok := strings.Cut(arg, ":")
 	if !ok || name == "" || strings.ContainsFunc(arg, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return nil, argumentError(fmt.Sprintf("dataset: %q is not kind:path: write images:IMG,LABELS, sound:DIR or sensors:X,Y[,WHO]", arg))
+		return nil, argumentError(fmt.Sprintf("dataset: %q is not kind:path: write images:IMG,LABELS, sound:DIR, sensors:X,Y[,WHO] or frames:IMG,CONTROL", arg))
 	}
 	s := &Set{Arg: arg, Kind: kind}
 	var err error
@@ -64,6 +97,8 @@ func OpenSet(arg string) (*Set, error) {
 		err = s.readImages(strings.Split(name, ","))
 	case Sensors:
 		err = s.readSensors(strings.Split(name, ","))
+	case Frames:
+		err = s.readFrames(strings.Split(name, ","))
 	case Sound:
 		err = s.readSounds(name)
 	case builtin:
@@ -71,7 +106,7 @@ func OpenSet(arg string) (*Set, error) {
 			err = argumentError(fmt.Sprintf("no such shipped examples: there are %s", strings.Join(shippedSets, ", ")))
 		}
 	default:
-		err = argumentError(fmt.Sprintf("unknown kind %q: examples are images:, sound: or sensors:", kind))
+		err = argumentError(fmt.Sprintf("unknown kind %q: examples are images:, sound:, sensors: or frames:", kind))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %s: %w", arg, err)
@@ -89,7 +124,7 @@ func (s *Set) array(name string, kind byte, dims int) (*idx, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if len(a.shape) != dims || kind == idxUbyte && a.bytes == nil || kind == idxInt16 && a.ints == nil {
+	if len(a.shape) != dims || kind == idxUbyte && a.bytes == nil || kind == idxInt16 && a.ints == nil || kind == idxFloat && a.floats == nil {
 		return nil, "", fmt.Errorf("%s has the shape %v: an array of %d dimensions of IDX type 0x%02x belongs here", path, a.shape, dims, kind)
 	}
 	if s.Note == "" {
@@ -111,6 +146,36 @@ func (s *Set) readImages(names []string) error {
 		s.Items = append(s.Items, Example{Pixels: img.bytes[i*img.item():][:img.item():img.item()]})
 	}
 	return s.readLabels(names[1], path)
+}
+
+func (s *Set) readFrames(names []string) error {
+	if len(names) != 2 {
+		return argumentError("two files belong here: write frames:IMG,CONTROL")
+	}
+	img, path, err := s.array(names[0], idxUbyte, 3)
+	if err != nil {
+		return err
+	}
+	u, control, err := s.array(names[1], idxFloat, 2)
+	if err != nil {
+		return err
+	}
+	if u.shape[0] != img.shape[0] || u.shape[1] > maxClasses {
+		return fmt.Errorf("%s has the shape %v, and %s has %d frames", control, u.shape, path, img.shape[0])
+	}
+	s.Shape = img.shape[1:]
+	for i := range img.shape[0] {
+		s.Items = append(s.Items, Example{
+			Pixels: img.bytes[i*img.item():][:img.item():img.item()], Values: u.floats[i*u.item():][:u.item():u.item()]})
+	}
+	for c := range u.shape[1] {
+		s.Classes = append(s.Classes, "control-"+strconv.Itoa(c))
+	}
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(control), "controls.txt"))
+	if names := strings.Fields(string(b)); err == nil && len(names) == u.shape[1] {
+		s.Classes = names
+	}
+	return nil
 }
 
 func (s *Set) readSensors(names []string) error {

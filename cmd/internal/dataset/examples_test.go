@@ -15,20 +15,26 @@ import (
 	"testing"
 )
 
-// packIDX writes an array of ubyte or int16 in the IDX format.
-func packIDX[T byte | int16](shape []int, data []T) []byte {
+// packIDX writes an array of ubyte, int16 or float32 in the IDX format.
+func packIDX[T byte | int16 | float32](shape []int, data []T) []byte {
 	kind := byte(idxUbyte)
 	if _, ok := any(data).([]int16); ok {
 		kind = idxInt16
+	}
+	if _, ok := any(data).([]float32); ok {
+		kind = idxFloat
 	}
 	b := []byte{0, 0, kind, byte(len(shape))}
 	for _, n := range shape {
 		b = binary.BigEndian.AppendUint32(b, uint32(n))
 	}
 	for _, v := range data {
-		if kind == idxInt16 {
+		switch kind {
+		case idxInt16:
 			b = binary.BigEndian.AppendUint16(b, uint16(v))
-		} else {
+		case idxFloat:
+			b = binary.BigEndian.AppendUint32(b, math.Float32bits(float32(v)))
+		default:
 			b = append(b, byte(v))
 		}
 	}
@@ -80,6 +86,7 @@ func TestOpenSetReadsEachKind(t *testing.T) {
 		"y":            packIDX([]int{2}, []byte{1, 0}),
 		"x":            packIDX([]int{2, 1, 2}, []int16{-1, 2, 300, -400}),
 		"who":          packIDX([]int{2}, []byte{7, 9}),
+		"does":         packIDX([]int{2, 1}, []float32{0.5, -0.25}),
 		"b_ann_0.wav":  packWAV(8000, 1, 16, []byte{1, 0, 255, 255}),
 		"a_bob_12.wav": packWAV(8000, 2, 8, []byte{128, 130, 0, 0}),
 		"notes.txt":    []byte("no sound"),
@@ -107,6 +114,13 @@ func TestOpenSetReadsEachKind(t *testing.T) {
 	if !slices.Equal(s.Shape, []int{1, 2}) || s.Items[0].Who != "7" || s.Items[1].Who != "9" || !slices.Equal(s.Items[1].Samples, []int16{300, -400}) {
 		t.Errorf("sensors: %+v", s)
 	}
+	if s, err = OpenSet("frames:" + at("img", "does")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.Shape, []int{2, 3}) || !slices.Equal(s.Classes, []string{"control-0"}) || !slices.Equal(s.Items[1].Values, []float32{-0.25}) ||
+		!bytes.Equal(s.Items[1].Pixels, []byte{7, 8, 9, 10, 11, 12}) {
+		t.Errorf("frames: %+v", s)
+	}
 	if s, err = OpenSet("sound:" + dir); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +146,8 @@ func TestOpenSetRefuses(t *testing.T) {
 	dir := fill(t, map[string][]byte{
 		"y": y, "img": img, "three": packIDX([]int{3}, []byte{0, 1, 2}), "ints": packIDX([]int{2, 1, 1}, []int16{1, 2}),
 		"cut": img[:len(img)-1], "long": append(bytes.Clone(img), 0), "none": {}, "text": []byte("hello, world"),
-		"float": {0, 0, 0x0d, 1, 0, 0, 0, 1, 0, 0, 0, 0}, "deep": {0, 0, 8, 200, 0, 0},
+		"long ints": {0, 0, 0x0c, 1, 0, 0, 0, 1, 0, 0, 0, 0},
+		"float":     packIDX([]int{2, 1}, []float32{1, 2}), "nan": packIDX([]int{2, 1}, []float32{1, float32(math.NaN())}), "one": packIDX([]int{1, 1}, []float32{1}), "deep": {0, 0, 8, 200, 0, 0},
 		"huge": {0, 0, 8, 4, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1},
 		"gzip": {0x1f, 0x8b, 8, 0, 1, 2}, "empty": packIDX([]int{0}, []byte{}),
 	})
@@ -162,7 +177,12 @@ func TestOpenSetRefuses(t *testing.T) {
 		{"images:long,y", false, "3 bytes of numbers"},
 		{"images:none,y", false, "no IDX file"},
 		{"images:text,y", false, "no IDX file"},
-		{"images:float,y", false, "0x0d"},
+		{"images:long ints,y", false, "0x0c"},
+		{"images:float,y", false, "0x08"},
+		{"frames:img", true, "frames:IMG,CONTROL"},
+		{"frames:img,y", false, "0x0d"},
+		{"frames:img,nan", false, "NaN"},
+		{"frames:img,one", false, "2 frames"},
 		{"images:deep,y", false, "200 dimensions"},
 		{"images:huge,y", false, "cut off"},
 		{"images:gzip,y", false, "decompressed"},

@@ -7,21 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 )
 
 // An idx is an array of the IDX format, which MNIST brought (LeCun, Cortes and Burges 1998): two zero
 // bytes, a type, the number of dimensions, each dimension as a big-endian uint32, and the numbers.
 type idx struct {
-	shape []int
-	bytes []byte  // of an array of ubyte
-	ints  []int16 // of an array of int16
+	shape  []int
+	bytes  []byte    // of an array of ubyte
+	ints   []int16   // of an array of int16
+	floats []float32 // of an array of float32: finite
 }
 
 // The types of numbers that are read.
 const (
 	idxUbyte = 0x08
 	idxInt16 = 0x0b
+	idxFloat = 0x0d
 )
 
 // maxIDXDims is more dimensions than any data here has.
@@ -43,8 +46,10 @@ func decodeIDX(b []byte) (*idx, error) {
 		size = 1
 	case idxInt16:
 		size = 2
+	case idxFloat:
+		size = 4
 	default:
-		return nil, fmt.Errorf("has numbers of IDX type 0x%02x: only ubyte (0x08) and int16 (0x0b) are read", b[2])
+		return nil, fmt.Errorf("has numbers of IDX type 0x%02x: only ubyte (0x08), int16 (0x0b) and float32 (0x0d) are read", b[2])
 	}
 	if dims == 0 || dims > maxIDXDims || len(b) < 4+4*dims {
 		return nil, fmt.Errorf("has an IDX header of %d dimensions in %d bytes: 1 to %d dimensions can be read", dims, len(b), maxIDXDims)
@@ -65,8 +70,19 @@ func decodeIDX(b []byte) (*idx, error) {
 	if count*uint64(size) != uint64(len(rest)) {
 		return nil, fmt.Errorf("has %d bytes of numbers: the shape %v needs %d", len(rest), a.shape, count*uint64(size))
 	}
-	if size == 1 {
+	switch size {
+	case 1:
 		a.bytes = bytes.Clone(rest)
+		return a, nil
+	case 4:
+		a.floats = make([]float32, count)
+		for i := range a.floats {
+			v := math.Float32frombits(binary.BigEndian.Uint32(rest[4*i:]))
+			if v-v != 0 {
+				return nil, fmt.Errorf("has %v as its number %d: finite numbers belong here", v, i)
+			}
+			a.floats[i] = v
+		}
 		return a, nil
 	}
 	a.ints = make([]int16, count)

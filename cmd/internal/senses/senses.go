@@ -14,7 +14,7 @@ import (
 func Encode(set *dataset.Set) (width int, x []float32, err error) {
 	var features func(dst []float32, e dataset.Example)
 	switch set.Kind {
-	case dataset.Images:
+	case dataset.Images, dataset.Frames:
 		if set.Shape[0] < 8 || set.Shape[1] < 8 {
 			return 0, nil, fmt.Errorf("%s: pictures of %v pixels are too small: 8 by 8 are needed", set.Arg, set.Shape)
 		}

@@ -33,6 +33,7 @@ type Options[E, N any] struct {
 	Seed      uint64        // what the actors' chance comes from
 	Start     time.Duration // when virtual time begins
 	Workers   int           // how many run side by side. If zero, as many as there are processors
+	Limit     uint64        // after how much a run ends with ErrLimit. If zero, never
 
 	// Handle has something happen to an actor. It is called by several goroutines, for an actor by one at a time. The Turn
 	// is valid until it returns. An error ends the run.
@@ -45,6 +46,9 @@ type Options[E, N any] struct {
 	// actor runs. An error ends the run. It may be nil.
 	Between func() error
 }
+
+// ErrLimit ends a run in which as much happened as Options.Limit says. What was said after that is not told, but actors may have come further.
+var ErrLimit = errors.New("event: as much happened as was to happen")
 
 // An Error is what ended a run: the first in the order of everything that happened, whichever worker came to it.
 type Error struct {
@@ -81,6 +85,7 @@ type Loop[E, N any] struct {
 	taken  atomic.Int64
 	chunk  int64
 	said   []said[N] // gathered from all workers
+	asked  []said[func() error]
 }
 
 // An item is an event on its way to an actor.
@@ -122,6 +127,17 @@ type said[N any] struct {
 }
 
 func (a said[N]) compare(b said[N]) int {
+	return mark{a.at, a.number, a.actor}.compare(mark{b.at, b.number, b.actor})
+}
+
+// A mark is a place in the order of everything that happens.
+type mark struct {
+	at     time.Duration
+	number uint64 // the actor's, of what it had planned, sent and said then
+	actor  int32
+}
+
+func (a mark) compare(b mark) int {
 	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.actor, b.actor), cmp.Compare(a.number, b.number))
 }
 
@@ -146,8 +162,8 @@ func New[E, N any](opt Options[E, N]) (*Loop[E, N], error) {
 		l.head[i] = -1
 		l.chance[i] = *rand.New(rand.NewPCG(opt.Seed, uint64(i)))
 	}
-	for range opt.Workers {
-		l.workers = append(l.workers, &worker[E, N]{turn: Turn[E, N]{l: l}})
+	for i := range opt.Workers {
+		l.workers = append(l.workers, &worker[E, N]{index: i, turn: Turn[E, N]{l: l}})
 	}
 	return l, nil
 }
@@ -155,7 +171,11 @@ func New[E, N any](opt Options[E, N]) (*Loop[E, N], error) {
 // Now is the virtual time.
 func (l *Loop[E, N]) Now() time.Duration { return l.now }
 
-// Happened is how many events have happened, those that concern all among them.
+// Workers is how many actors run side by side at most.
+func (l *Loop[E, N]) Workers() int { return len(l.workers) }
+
+// Happened is how many events have happened, those that concern all among them. After a run that an error ended it counts those up to it in
+// their one order.
 func (l *Loop[E, N]) Happened() uint64 { return l.happened }
 
 // Chance is an actor's own source of chance. It may be drawn from in the actor's turns, and between windows.
@@ -224,10 +244,15 @@ func (l *Loop[E, N]) step(until time.Duration) (more bool, err error) {
 }
 
 func (l *Loop[E, N]) between() error {
-	if l.opt.Between == nil {
-		return nil
+	if l.opt.Between != nil {
+		if err := l.opt.Between(); err != nil {
+			return err
+		}
 	}
-	return l.opt.Between()
+	if l.opt.Limit > 0 && l.happened >= l.opt.Limit {
+		return ErrLimit
+	}
+	return nil
 }
 
 // window has happen what window k has before end.
@@ -283,7 +308,8 @@ func (l *Loop[E, N]) gather(k int64, end time.Duration) {
 // conclude plans what the actors of a window sent, and tells what they said.
 func (l *Loop[E, N]) conclude() error {
 	var failed *failure
-	l.said = l.said[:0]
+	var happened uint64
+	l.said, l.asked = l.said[:0], l.asked[:0]
 	for _, w := range l.workers {
 		for i := range w.out {
 			l.wheel.put(w.out[i])
@@ -291,30 +317,65 @@ func (l *Loop[E, N]) conclude() error {
 		clear(w.out)
 		l.said = append(l.said, w.said...)
 		clear(w.said)
-		w.out, w.said = w.out[:0], w.said[:0]
-		l.happened += w.happened
-		w.happened = 0
+		l.asked = append(l.asked, w.asked...)
+		clear(w.asked)
+		w.out, w.said, w.asked = w.out[:0], w.said[:0], w.asked[:0]
+		happened += uint64(len(w.had))
 		if f := w.failed; f != nil && (failed == nil || f.before(failed)) {
 			failed = f
 		}
 		w.failed = nil
 	}
-	if err := l.tell(failed); err != nil {
-		return err
+	slices.SortFunc(l.asked, said[func() error].compare)
+	for _, a := range l.asked {
+		l.At(a.at, a.what)
 	}
-	if failed != nil {
-		return &Error{failed.at, int(failed.actor), failed.err}
+	slices.SortFunc(l.said, said[N].compare)
+	if failed != nil || l.opt.Limit > 0 && l.happened+happened > l.opt.Limit {
+		return l.cut(failed)
 	}
-	return nil
+	l.happened += happened
+	for _, w := range l.workers {
+		w.had = w.had[:0]
+	}
+	return l.tell(l.said)
 }
 
-// tell hands on what was said before a failure, if there is one.
-func (l *Loop[E, N]) tell(failed *failure) error {
-	slices.SortFunc(l.said, said[N].compare)
-	for _, s := range l.said {
-		if failed != nil && (s.at > failed.at || s.at == failed.at && s.actor > failed.actor) {
-			break
-		}
+// cut ends a run in the middle of a window: at a failure, or at the limit if that comes first.
+func (l *Loop[E, N]) cut(failed *failure) error {
+	var all []mark
+	for _, w := range l.workers {
+		all = append(all, w.had...)
+		w.had = w.had[:0]
+	}
+	slices.SortFunc(all, mark.compare)
+	var err error = ErrLimit
+	n := len(all)
+	if failed != nil {
+		n, _ = slices.BinarySearchFunc(all, failed.mark, func(m, f mark) int { return cmp.Or(m.compare(f), -1) }) // and what failed
+		err = &Error{failed.at, int(failed.actor), failed.err}
+	}
+	if left := l.opt.Limit - l.happened; l.opt.Limit > 0 && uint64(n) > left {
+		n, err = int(left), ErrLimit
+	}
+	l.happened += uint64(n)
+	if n == 0 {
+		return err
+	}
+	last := all[n-1]
+	l.now = last.at
+	end, _ := slices.BinarySearchFunc(l.said, last, func(s said[N], m mark) int {
+		return cmp.Or(mark{s.at, s.number, s.actor}.compare(m), -1) // those of the last, too
+	})
+	if told := l.tell(l.said[:end]); told != nil {
+		return told
+	}
+	return err
+}
+
+// tell hands on what was said.
+func (l *Loop[E, N]) tell(all []said[N]) error {
+	for _, s := range all {
 		if err := l.opt.Tell(s.at, int(s.actor), s.what); err != nil {
 			return err
 		}

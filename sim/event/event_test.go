@@ -160,6 +160,64 @@ func TestFirstErrorEndsTheRun(t *testing.T) {
 	}
 }
 
+// A run ends after so much as it may, in the order of everything, as if nothing had come after; a failure that comes before counts.
+func TestALimitEndsTheRun(t *testing.T) {
+	whole := newTown(t, 4, 60, 1)
+	whole.bound = 300 * ms
+	var want *Error
+	if err := whole.loop.Run(time.Second); !errors.As(err, &want) {
+		t.Fatal(err)
+	}
+	last := whole.loop.Happened()
+	for _, workers := range []int{1, 3} {
+		for _, limit := range []uint64{1, 2, last / 2, last/2 + 1, last - 1, last, last + 1} {
+			c := newTown(t, 4, 60, workers)
+			c.bound = 300 * ms
+			c.loop.opt.Limit = limit
+			err := c.loop.Run(time.Second)
+			if limit >= last {
+				var e *Error
+				if !errors.As(err, &e) || e.At != want.At || e.Actor != want.Actor {
+					t.Errorf("limit %d: %v", limit, err)
+				}
+			} else if err != ErrLimit {
+				t.Errorf("limit %d: %v", limit, err)
+			}
+			if got := c.loop.Happened(); got != min(limit, last) {
+				t.Errorf("limit %d: %d things happened", limit, got)
+			}
+			if n := len(c.lines); n > len(whole.lines) || !slices.Equal(c.lines, whole.lines[:n]) || limit >= last && n != len(whole.lines) || limit == last-1 && n < len(whole.lines)-5 {
+				t.Errorf("limit %d: %d lines of %d", limit, len(c.lines), len(whole.lines))
+			}
+		}
+	}
+}
+
+// What actors ask to happen between windows happens in their order, and workers have numbers.
+func TestActorsAskForWhatConcernsAll(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		var order []int
+		var l *Loop[int, int]
+		l, err := New(Options[int, int]{Actors: 9, Lookahead: 10 * ms, Workers: workers, Handle: func(t *Turn[int, int], _ int) error {
+			if t.Worker() < 0 || t.Worker() >= l.Workers() {
+				return errors.New("no such worker")
+			}
+			actor := t.Actor()
+			t.Ask(10*ms, func() error { order = append(order, actor); return nil })
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 9 {
+			l.Plan(8-i, 5*ms, 0)
+		}
+		if err := l.Run(15 * ms); err != nil || len(order) != 9 || !slices.IsSorted(order) || l.Happened() != 18 {
+			t.Errorf("%d workers: %v, %v", workers, order, err)
+		}
+	}
+}
+
 // Two actors of one window run at one time, each waiting for the other; and of both their errors it is the earlier that counts.
 func TestActorsRunSideBySide(t *testing.T) {
 	for round := range 20 {

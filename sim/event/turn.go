@@ -40,16 +40,30 @@ func (t *Turn[E, N]) After(d time.Duration, e E) {
 
 // Send has something happen to any actor, after at least the lookahead: less is a mistake of the caller's, and panics.
 func (t *Turn[E, N]) Send(to int, d time.Duration, e E) {
-	if d < t.l.opt.Lookahead {
-		panic(fmt.Sprintf("event: a message that takes %v, less than the lookahead of %v", d, t.l.opt.Lookahead))
-	}
+	t.atLeast(d)
 	t.w.out = append(t.w.out, item[E]{at: t.now + d, number: t.number(), from: t.actor, to: int32(to), event: e})
 }
+
+// Ask has something happen between windows, as [Loop.At] does, after at least the lookahead.
+func (t *Turn[E, N]) Ask(d time.Duration, do func() error) {
+	t.atLeast(d)
+	t.w.asked = append(t.w.asked, said[func() error]{t.now + d, t.number(), t.actor, do})
+}
+
+// Worker is a number below [Loop.Workers] that no other actor has at the same time: for buffers that the actor may work in, and nothing that
+// shows.
+func (t *Turn[E, N]) Worker() int { return t.w.index }
 
 // Say says something to who listens to the loop, at the end of the window.
 func (t *Turn[E, N]) Say(n N) {
 	if t.l.opt.Tell != nil {
 		t.w.said = append(t.w.said, said[N]{t.now, t.number(), t.actor, n})
+	}
+}
+
+func (t *Turn[E, N]) atLeast(d time.Duration) {
+	if d < t.l.opt.Lookahead {
+		panic(fmt.Sprintf("event: a message that takes %v, less than the lookahead of %v", d, t.l.opt.Lookahead))
 	}
 }
 
@@ -60,13 +74,15 @@ func (t *Turn[E, N]) number() uint64 {
 
 // A worker runs some actors of a window, and keeps what they want done until its end.
 type worker[E, N any] struct {
-	turn     Turn[E, N]
-	mine     []item[E] // of the actor that it runs, sorted
-	at       int       // the next of them
-	out      []item[E] // for later windows
-	said     []said[N]
-	happened uint64
-	failed   *failure
+	index  int
+	turn   Turn[E, N]
+	mine   []item[E] // of the actor that it runs, sorted
+	at     int       // the next of them
+	out    []item[E] // for later windows
+	said   []said[N]
+	asked  []said[func() error]
+	had    []mark // of all that happened
+	failed *failure
 
 	wake chan struct{}
 	done sync.WaitGroup
@@ -74,12 +90,11 @@ type worker[E, N any] struct {
 
 // A failure is what an actor could not do.
 type failure struct {
-	at    time.Duration
-	actor int32
-	err   error
+	mark
+	err error
 }
 
-func (f *failure) before(g *failure) bool { return f.at < g.at || f.at == g.at && f.actor < g.actor }
+func (f *failure) before(g *failure) bool { return f.compare(g.mark) < 0 }
 
 // work runs actors until none is left.
 func (w *worker[E, N]) work() {
@@ -117,9 +132,11 @@ func (w *worker[E, N]) run(actor int32) {
 		it := w.mine[w.at]
 		w.at++
 		t.now = it.at
-		w.happened++
-		if err := l.opt.Handle(t, it.event); err != nil {
-			if f := (&failure{it.at, actor, err}); w.failed == nil || f.before(w.failed) {
+		err := l.opt.Handle(t, it.event)
+		m := mark{it.at, l.count[actor], actor}
+		w.had = append(w.had, m)
+		if err != nil {
+			if f := (&failure{m, err}); w.failed == nil || f.before(w.failed) {
 				w.failed = f
 			}
 			break

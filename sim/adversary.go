@@ -243,7 +243,7 @@ func (w *World) Merge(how learning.Merging) (before, after float64, err error) {
 		bySkill := map[string][]learning.Contribution{}
 		var names []string
 		for _, id := range d.node.Conversation().Held() {
-			u := w.offers[id]
+			u := w.common.offers[id]
 			if u == nil || id.Author == d.id {
 				continue
 			}

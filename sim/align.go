@@ -35,7 +35,7 @@ func (w *World) spread(from, not *device, r *rumour) error {
 		}
 		first := func(then func() error) func() error {
 			return func() error {
-				if to.rumours[r.name] || from.node == nil {
+				if to.rumours[r.name] || !from.up {
 					return nil
 				}
 				to.rumours[r.name] = true
@@ -44,11 +44,11 @@ func (w *World) spread(from, not *device, r *rumour) error {
 		}
 		arrive := func() error { return w.rumoured(from, to, r) }
 		if r.head.msg == nil {
-			w.carry(from, to, r.whole, first(arrive))
+			w.carry(from, to, r.whole, nil, first(arrive))
 			continue
 		}
-		w.carry(from, to, r.head, first(func() error {
-			w.carry(from, to, r.whole, arrive)
+		w.carry(from, to, r.head, nil, first(func() error {
+			w.ask(to, from, func() { w.carry(from, to, r.whole, nil, arrive) })
 			return nil
 		}))
 	}
@@ -60,8 +60,8 @@ func (w *World) rumoured(from, to *device, r *rumour) error {
 	if v, ok := r.whole.msg.(interface{ Verify() error }); ok && v.Verify() != nil {
 		return nil
 	}
-	w.moved++
-	w.say(to.opt.Name, "hears %s: %v", from.opt.Name, r.whole.msg)
+	to.moved++
+	w.say(to, "hears %s: %v", from.opt.Name, r.whole.msg)
 	if err := to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: r.whole.msg}); err != nil {
 		return err
 	}

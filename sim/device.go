@@ -10,6 +10,7 @@ import (
 	"github.com/yanmesh/yan/mesh"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
+	"github.com/yanmesh/yan/sim/event"
 )
 
 // A device is a node with what surrounds it: a user, a disk, a place among its neighbours.
@@ -29,11 +30,16 @@ type device struct {
 	place      int
 	seats      []seat // in the rings of its place
 
+	turn *event.Turn[func() error, spoken] // nil between windows
+
+	// What others may read at any time, for it changes between windows alone.
+	up    bool
+	life  int       // how often it was started: what was meant for an earlier life is lost
+	began time.Time // when it was started last
+
 	node  *node.Node // nil while it is down
 	disk  *journal   // nil for a device that never crashes: nobody would read it
-	life  int        // how often it was started: what was meant for an earlier life is lost
 	begun bool       // it has been switched on once
-	began time.Time  // when it was started last
 	back  time.Time  // when it will be up again
 	wake  time.Time  // the Tick that is planned
 	busy  time.Time  // until when its uplink is
@@ -47,6 +53,9 @@ type device struct {
 	rumours map[protocol.Digest]bool     // passed on by gossip
 	merges  int                          // how often versions were merged, as a central said, and tried
 	sent    uint64                       // bytes
+	traffic [16]Traffic                  // that it sent; what is lost counts for who misses it, where it was on its way
+	moved   uint64                       // how often anything happened that was new to it
+	theirs  map[rival]*protocol.Update   // what those who asked for updates have of them
 	lies    map[uint64]*protocol.Update  // of a hostile device: what was said in the place of each of its updates
 	first   []byte                       // and the first body that it said
 	records map[uint64]*protocol.Record  // what a liar said in each term that was its turn; nil for nothing
@@ -96,7 +105,7 @@ func (d *device) config() node.Config {
 		PublishExamples: max(uint64(d.opt.Shown.Len()/o.Updates), 1),
 	}
 	c.Learning.Features = o.Features
-	c.Learning.Gate.Cache = &d.w.gates
+	c.Learning.Gate.Cache, c.Deltas = &d.w.gates, &d.w.deltas
 	if d.w.sabotage.config != nil {
 		d.w.sabotage.config(d.index, &c)
 	}
@@ -109,9 +118,21 @@ func (d *device) boot() error {
 		return nil
 	}
 	d.begun = true
-	return d.start("is switched on")
+	d.powerOn("is switched on")
+	return nil
 }
 
+// powerOn is the moment from which others can reach a device. It is about to start.
+func (d *device) powerOn(how string) {
+	d.up = true
+	d.life++
+	d.began = d.w.now()
+	clear(d.sees)
+	d.after(0, d.living(func() error { return d.start(how) }))
+	d.w.noticeAround(d)
+}
+
+// start makes a node, of what its disk has.
 func (d *device) start(how string) error {
 	n, err := node.New(d.config(), d.w.opt.Base)
 	if err != nil {
@@ -127,22 +148,20 @@ func (d *device) start(how string) error {
 	if err := d.recall(); err != nil {
 		return err
 	}
-	d.life++
-	d.began = d.w.now
 	clear(d.seen)
 	clear(d.rumours)
-	clear(d.sees)
-	d.w.say(d.opt.Name, "%s: %s, %d neighbours", how, d.id.Short(), len(d.neighbours))
+	clear(d.theirs)
+	d.w.say(d, "%s: %s, %d neighbours", how, d.id.Short(), len(d.neighbours))
 	what := Returned
 	if d.life == 1 {
 		what = Started
 	}
 	d.w.note(d, "", Moment{What: what})
-	if err := d.perform(n.Tick(d.w.now)); err != nil {
+	if err := d.perform(n.Tick(d.now())); err != nil {
 		return err
 	}
 	if d.next == 0 && len(d.utterances) > 0 && n.Learner().Skill("", d.opt.skill()) == nil {
-		a, err := n.Focus(d.w.now, d.opt.skill())
+		a, err := n.Focus(d.now(), d.opt.skill())
 		if err != nil {
 			return fmt.Errorf("device %s: %w", d.opt.Name, err)
 		}
@@ -150,17 +169,16 @@ func (d *device) start(how string) error {
 			return err
 		}
 	}
-	d.w.noticeAround(d)
 	return nil
 }
 
 // crash takes from a device all but its disk.
 func (d *device) crash() error {
-	if d.node == nil || d.w.calm {
+	if !d.up || d.w.calm {
 		return nil
 	}
-	d.back = d.w.now.Add(d.w.opt.Faults.Down)
-	d.w.say(d.opt.Name, "crashes")
+	d.back = d.now().Add(d.w.opt.Faults.Down)
+	d.w.say(d, "crashes")
 	d.w.note(d, "", Moment{What: Crashed})
 	d.stop()
 	d.w.after(d.w.opt.Faults.Down, d.restart)
@@ -170,23 +188,24 @@ func (d *device) crash() error {
 // stop ends a node, of which the disk alone remains.
 func (d *device) stop() {
 	d.remember()
-	d.node = nil
+	d.node, d.up = nil, false
 	clear(d.sees)
 	d.w.noticeAround(d)
 }
 
 // isOff reports whether the user has the device switched off; in the calm nobody has.
-func (d *device) isOff() bool { return d.w.now.Before(d.off) && !d.w.calm }
+func (d *device) isOff() bool { return d.now().Before(d.off) && !d.w.calm }
 
 // restart brings a device back, from its disk, if it is down and may be up.
 func (d *device) restart() error {
-	if d.node != nil || d.isOff() {
+	if d.up || d.isOff() {
 		return nil
 	}
 	if !d.begun {
 		return d.boot()
 	}
-	return d.start("is back")
+	d.powerOn("is back")
+	return nil
 }
 
 // speak has the user say the next utterance. What is said to a device that is down is said again when it
@@ -196,7 +215,7 @@ func (d *device) speak() error {
 		return nil
 	}
 	if d.node == nil {
-		d.w.after(d.back.Sub(d.w.now)+time.Second, d.speak)
+		d.after(d.back.Sub(d.now())+time.Second, d.speak)
 		return nil
 	}
 	return d.attend(d.listen)
@@ -214,19 +233,19 @@ func (d *device) listen() error {
 	if f := d.w.sabotage.speak; f != nil && f(d.index) {
 		return nil
 	}
-	nats, a := d.node.Observe(d.w.now, u)
+	nats, a := d.node.Observe(d.now(), u)
 	d.w.account(d, func(h *half) { h.learnt += len(u) })
-	d.w.say(d.opt.Name, "hears its user say %d bytes, a surprise of %.4f nats a byte", len(u), nats/float64(len(u)))
+	d.w.say(d, "hears its user say %d bytes, a surprise of %.4f nats a byte", len(u), nats/float64(len(u)))
 	if err := d.perform(a); err != nil {
 		return err
 	}
-	if err := d.perform(d.node.Flush(d.w.now)); err != nil {
+	if err := d.perform(d.node.Flush(d.now())); err != nil {
 		return err
 	}
 	if d.next < len(d.utterances) {
 		return nil
 	}
-	a, err := d.node.Focus(d.w.now, "")
+	a, err := d.node.Focus(d.now(), "")
 	if err != nil {
 		return fmt.Errorf("device %s: %w", d.opt.Name, err)
 	}
@@ -235,7 +254,7 @@ func (d *device) listen() error {
 
 // hear hands an event to the node.
 func (d *device) hear(ev mesh.Event) error {
-	return d.attend(func() error { return d.perform(d.node.Handle(d.w.now, ev)) })
+	return d.attend(func() error { return d.perform(d.node.Handle(d.now(), ev)) })
 }
 
 // perform does what the node wants done, in the order that [node.Actions] promises.
@@ -249,20 +268,20 @@ func (d *device) perform(a node.Actions) error {
 		}
 	}
 	for _, f := range a.Folds {
-		d.w.moved++
+		d.moved++
 		d.w.noteFold(d, f)
 		if f.Late { // it was counted when it came
-			d.w.say(d.opt.Name, "%v", f)
+			d.w.say(d, "%v", f)
 			continue
 		}
 		if f.Merged > 0 {
 			d.merges++
-			d.w.say(d.opt.Name, "%v", f)
+			d.w.say(d, "%v", f)
 			continue
 		}
 		d.saw.fold(f.ID)
 		d.w.folded(d, f)
-		d.w.say(d.opt.Name, "%v", f)
+		d.w.say(d, "%v", f)
 	}
 	if len(a.Records) > 0 {
 		d.w.noteShunned(d)
@@ -282,11 +301,11 @@ func (d *device) sleep(until time.Time) {
 	}
 	d.wake = until
 	life, at := d.life, until
-	d.w.after(at.Sub(d.w.now), func() error {
+	d.after(at.Sub(d.now()), func() error {
 		if d.node == nil || d.life != life || !d.wake.Equal(at) {
 			return nil // another Tick was planned since
 		}
 		d.wake = time.Time{}
-		return d.attend(func() error { return d.perform(d.node.Tick(d.w.now)) })
+		return d.attend(func() error { return d.perform(d.node.Tick(d.now())) })
 	})
 }

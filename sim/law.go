@@ -78,7 +78,7 @@ func (d *device) breach(format string, args ...any) error {
 
 // broken is the error of a world in which a law does not hold.
 func (w *World) broken(law string, err error) *Broken {
-	b := &Broken{Law: law, Seed: w.seed, At: w.Now(), Event: w.events, Storm: w.Now(), Calm: w.calm, Err: err}
+	b := &Broken{Law: law, Seed: w.seed, At: w.Now(), Event: w.Events(), Storm: w.Now(), Calm: w.calm, Err: err}
 	if w.calm {
 		b.Storm = w.storm
 	}

@@ -61,7 +61,7 @@ func (d *device) obey(a *node.Actions) error {
 // witness notes what laws need to know later.
 func (d *device) witness(a *node.Actions) {
 	s := &d.saw
-	if !d.w.now.Equal(s.now) {
+	if !d.now().Equal(s.now) {
 		s.crowd = 0
 	}
 	s.crowd++
@@ -315,13 +315,13 @@ const maxCrowd = 1000
 
 func goesOn(d *device, _ *node.Actions) error {
 	s := &d.saw
-	if d.w.now.Before(s.now) {
+	if d.now().Before(s.now) {
 		return d.breach("was at %v before", s.now.Sub(Genesis))
 	}
 	if s.crowd > maxCrowd*(1+len(d.neighbours)) {
 		return d.breach("did %d things at one time", s.crowd)
 	}
-	s.now = d.w.now
+	s.now = d.now()
 	return nil
 }
 
@@ -351,7 +351,7 @@ func (d *device) distrust(ev mesh.Event) error {
 		f(d, ev.Msg)
 	}
 	before := d.stands()
-	a := d.node.Handle(d.w.now, ev)
+	a := d.node.Handle(d.now(), ev)
 	if after := d.stands(); d.w.has(lawForged) && (len(a.Records)+len(a.Folds) > 0 || before != after) {
 		return d.w.broken(lawForged, d.breach("is another since it heard a forged %v: %v", ev.Msg.Kind(), ev.Msg))
 	}

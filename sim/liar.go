@@ -21,7 +21,7 @@ func (d *device) record(r *protocol.Record) (protocol.Message, error) {
 	}
 	if r.Term%3 == 0 {
 		d.records[r.Term] = nil
-		d.w.say(d.opt.Name, "lets its turn pass")
+		d.w.say(d, "lets its turn pass")
 		return nil, nil
 	}
 	f := *r
@@ -42,6 +42,6 @@ func (d *device) record(r *protocol.Record) (protocol.Message, error) {
 	}
 	f.Sign(d.key)
 	d.records[r.Term] = &f
-	d.w.say(d.opt.Name, "lies about its turn: %v", &f)
+	d.w.say(d, "lies about its turn: %v", &f)
 	return &f, nil
 }

@@ -85,7 +85,7 @@ func (d *device) move(to int) error {
 	if w.calm || d.place == to {
 		return nil
 	}
-	w.say(d.opt.Name, "goes from place %d to %d", d.place, to)
+	w.say(d, "goes from place %d to %d", d.place, to)
 	if !w.cell() {
 		w.leave(d)
 	}

@@ -136,16 +136,16 @@ func (d *device) watch() error {
 	if f := d.w.sabotage.speak; f != nil && f(d.index) {
 		return nil
 	}
-	a, err := e.to(d.node, d.w.now, d.opt.skill())
+	a, err := e.to(d.node, d.now(), d.opt.skill())
 	if err != nil {
 		return fmt.Errorf("device %s: %w", d.opt.Name, err)
 	}
 	d.w.account(d, func(h *half) { h.learnt += n })
-	d.w.say(d.opt.Name, "is shown %d examples", n)
+	d.w.say(d, "is shown %d examples", n)
 	if err := d.perform(a); err != nil || d.next < d.turns() {
 		return err
 	}
-	return d.perform(d.node.Publish(d.w.now))
+	return d.perform(d.node.Publish(d.now()))
 }
 
 // ask asks a knack about examples; one that knows nothing gets none of them right.

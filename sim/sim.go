@@ -1,4 +1,4 @@
-// Package sim is a world to test in: many devices, one thread, one seed.
+// Package sim is a world to test in: many devices, one seed.
 //
 // A [World] runs the [node.Node] that ships, each with the text of one user to learn from, over links
 // that lose, delay and divide. Nothing of a node is replaced but the clock, the source of chance and the
@@ -12,13 +12,12 @@
 // everyone's text, and [World.Alone] and [World.Central] tell what they would know without each other
 // and all in one.
 //
-// The package does not simulate speed: thinking takes no virtual time. A World is not safe for concurrent
-// use, and starts no goroutine.
+// Devices run side by side on all processors, in windows no longer than the fastest message takes (package sim/event), and that does not show:
+// a transcript depends on the seed alone. A World is not safe for concurrent use, and its goroutines end with each call.
 package sim
 
 import (
 	"cmp"
-	"container/heap"
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
@@ -34,6 +33,7 @@ import (
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
+	"github.com/yanmesh/yan/sim/event"
 )
 
 // A Device is one user's device.
@@ -139,6 +139,9 @@ type Options struct {
 	// CheckEvery is how many things happen between two checks of the laws that look at everyone. If zero, 5000, or 200 for each
 	// device if that is more.
 	CheckEvery int
+
+	// Workers is how many devices run side by side; it changes no result. If zero, as many as there are processors.
+	Workers int
 
 	// Until is how many things may happen: then the world ends with ErrUntil. If zero, it goes on. A [Broken] says how many it took.
 	Until uint64
@@ -295,28 +298,27 @@ var Genesis = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A World holds devices and what is under way between them.
 type World struct {
-	seed    uint64
-	opt     Options
-	now     time.Time
-	devices []*device
-	order   []*device // whose user speaks, once for each utterance
-	byID    map[protocol.PeerID]*device
-	queue   queue
-	planned uint64 // things ever planned: breaks ties, so that the order is total
-	events  uint64 // things that happened
-	wire    *rand.Rand
-	moves   *rand.Rand
-	places  map[int]*place
-	cuts    []*cut
-	calm    bool          // the storm is over
-	storm   time.Duration // how long it was, then
-	settled bool          // and the conversation has become quiet
-	moved   uint64
-	traffic [16]Traffic
-	gates   learning.GateCache
-	envoys  map[*protocol.Update]*envoy
-	weights map[[2]protocol.Digest]int // bytes of a body to who has another
-	offers  map[protocol.UpdateID]*protocol.Update
+	seed      uint64
+	opt       Options
+	devices   []*device
+	order     []*device // whose user speaks, once for each utterance
+	byID      map[protocol.PeerID]*device
+	loop      *event.Loop[func() error, spoken]
+	lookahead time.Duration // what a message takes at least
+	events    uint64        // things that happened before the loop began
+	checked   uint64        // how much had happened when the laws looked at everyone last
+	shown     uint64        // and when progress was told
+	wire      *rand.Rand    // of what concerns all
+	moves     *rand.Rand
+	places    map[int]*place
+	cuts      []*cut
+	calm      bool            // the storm is over
+	storm     time.Duration   // how long it was, then
+	settled   bool            // and the conversation has become quiet
+	desks     []learning.Desk // of the loop's workers
+	gates     learning.GateCache
+	deltas    learning.DeltaCache
+	common    common
 
 	sabotage sabotage
 }
@@ -334,30 +336,8 @@ type sabotage struct {
 // Traffic counts messages of one kind. Lost are those of them that did not arrive.
 type Traffic struct{ Messages, Bytes, Lost uint64 }
 
-// A happening is something that is going to happen.
-type happening struct {
-	at  time.Time
-	tie uint64
-	do  func() error
-}
-
-type queue []happening
-
-func (q queue) Len() int      { return len(q) }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(happening)) }
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	x := (*q)[last]
-	(*q)[last] = happening{}
-	*q = (*q)[:last]
-	return x
-}
-func (q queue) Less(i, j int) bool {
-	if c := q[i].at.Compare(q[j].at); c != 0 {
-		return c < 0
-	}
-	return q[i].tie < q[j].tie
+func (t *Traffic) add(u Traffic) {
+	t.Messages, t.Bytes, t.Lost = t.Messages+u.Messages, t.Bytes+u.Bytes, t.Lost+u.Lost
 }
 
 // New returns a world in which everything is about to begin.
@@ -370,8 +350,11 @@ func New(seed uint64, opt Options) (*World, error) {
 }
 
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
-	w := &World{seed: seed, opt: opt, now: Genesis, byID: map[protocol.PeerID]*device{}, envoys: map[*protocol.Update]*envoy{}, weights: map[[2]protocol.Digest]int{}, offers: map[protocol.UpdateID]*protocol.Update{}, sabotage: s}
+	w := &World{seed: seed, opt: opt, byID: map[protocol.PeerID]*device{}, sabotage: s}
 	w.wire = w.chance(chanceWire)
+	if err := w.newLoop(0); err != nil {
+		return nil, err
+	}
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
 		d := &device{w: w, index: i, opt: o, seed: seeds.Uint64(), seen: map[protocol.UpdateID]bool{}, last: map[lineage]*protocol.Update{}, rumours: map[protocol.Digest]bool{}}
@@ -425,7 +408,7 @@ func (w *World) plan(talk *rand.Rand) error {
 		}
 		slices.Sort(times)
 		for _, t := range times {
-			w.after(t, d.speak)
+			d.after(t, d.speak)
 			said = append(said, saying{t, d})
 		}
 	}
@@ -458,30 +441,37 @@ func (w *World) plan(talk *rand.Rand) error {
 	return nil
 }
 
-// after plans something.
-func (w *World) after(d time.Duration, do func() error) {
-	w.planned++
-	heap.Push(&w.queue, happening{w.now.Add(max(d, 0)), w.planned, do})
-}
-
 // Now is how long the world has existed.
-func (w *World) Now() time.Duration { return w.now.Sub(Genesis) }
+func (w *World) Now() time.Duration { return w.loop.Now() }
 
 // Seed is what the world was made from.
 func (w *World) Seed() uint64 { return w.seed }
 
 // Events is how many things have happened.
-func (w *World) Events() uint64 { return w.events }
+func (w *World) Events() uint64 { return w.events + w.loop.Happened() }
 
 // Traffic is what was sent, by kind of message; the transport's own bytes are not counted.
-func (w *World) Traffic(k protocol.Kind) Traffic { return w.traffic[k&15] }
+func (w *World) Traffic(k protocol.Kind) (sum Traffic) {
+	for _, d := range w.devices {
+		sum.add(d.traffic[k&15])
+	}
+	return sum
+}
 
 // Sent is how many bytes all devices together have sent.
 func (w *World) Sent() (bytes uint64) {
-	for _, t := range w.traffic {
-		bytes += t.Bytes
+	for _, d := range w.devices {
+		bytes += d.sent
 	}
 	return bytes
+}
+
+// moved is how often anything happened that was new to anyone.
+func (w *World) moved() (n uint64) {
+	for _, d := range w.devices {
+		n += d.moved
+	}
+	return n
 }
 
 // Run lets d of stormy time pass. It returns an error when a law is broken or a node fails.
@@ -492,44 +482,8 @@ func (w *World) Run(d time.Duration) error {
 	return w.check()
 }
 
-func (w *World) run(d time.Duration) error {
-	end := w.now.Add(d)
-	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
-		h := heap.Pop(&w.queue).(happening)
-		w.now = h.at
-		w.events++
-		if err := h.do(); err != nil {
-			return w.failed(err)
-		}
-		if w.events%uint64(w.opt.CheckEvery) == 0 {
-			if err := w.check(); err != nil {
-				return err
-			}
-		}
-		if w.opt.Progress != nil && w.events%256 == 0 {
-			if err := w.opt.Progress(w.Now()); err != nil {
-				return err
-			}
-		}
-		if w.events == w.opt.Until {
-			return ErrUntil
-		}
-	}
-	w.now = end
-	return nil
-}
-
 // ErrUntil ends a world that was to go on until so many things had happened.
 var ErrUntil = errors.New("sim: as much happened as was to happen")
-
-// failed says where the world was when something failed; a broken law says so itself.
-func (w *World) failed(err error) error {
-	var b *Broken
-	if errors.As(err, &b) {
-		return b
-	}
-	return fmt.Errorf("sim: seed %d, at %v, event %d: %w", w.seed, w.Now(), w.events, err)
-}
 
 const (
 	quietRounds = 12  // rounds without anything new, after which a conversation counts as quiet, if that is time enough
@@ -541,7 +495,7 @@ const (
 func (w *World) Calm() error {
 	if !w.calm {
 		w.calm, w.storm = true, w.Now()
-		w.say("", "the storm is over")
+		w.say(nil, "the storm is over")
 		w.note(nil, "", Moment{What: Calmed})
 		for _, c := range w.cuts {
 			if err := w.heal(c); err != nil {
@@ -554,13 +508,13 @@ func (w *World) Calm() error {
 			}
 		}
 	}
-	quiet, was := 0, w.moved
+	quiet, was := 0, w.moved()
 	for range calmRounds {
 		if err := w.run(w.opt.Exchange.Interval); err != nil {
 			return err
 		}
-		if quiet++; w.moved != was || w.thinking() {
-			quiet, was = 0, w.moved
+		if quiet++; w.moved() != was || w.thinking() {
+			quiet, was = 0, w.moved()
 		}
 		if quiet == w.quiet() {
 			w.settled = true
@@ -579,15 +533,4 @@ func (w *World) quiet() int {
 	}
 	terms := int(3 * mesh.TermLength / w.opt.Exchange.Interval)
 	return max(quietRounds, 6*most/cmp.Or(w.opt.Exchange.Fanout, 3), terms)
-}
-
-// say writes a line of the transcript.
-func (w *World) say(who, format string, args ...any) {
-	if w.opt.Transcript == nil {
-		return
-	}
-	if who == "" {
-		who = "*"
-	}
-	fmt.Fprintf(w.opt.Transcript, "%13.6f %s "+format+"\n", append([]any{w.Now().Seconds(), who}, args...)...)
 }

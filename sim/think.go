@@ -27,7 +27,7 @@ func (d *device) attend(do func() error) error {
 	if d.node == nil {
 		return nil
 	}
-	if len(d.waiting) == 0 && !d.thinks.After(d.w.now) {
+	if len(d.waiting) == 0 && !d.thinks.After(d.now()) {
 		return do()
 	}
 	if len(d.waiting) == maxWaiting {
@@ -35,14 +35,14 @@ func (d *device) attend(do func() error) error {
 	}
 	d.waiting = append(d.waiting, do)
 	if len(d.waiting) == 1 {
-		d.w.after(d.thinks.Sub(d.w.now), d.living(d.goOn))
+		d.after(d.thinks.Sub(d.now()), d.living(d.goOn))
 	}
 	return nil
 }
 
 // goOn does what waits, until the device thinks again.
 func (d *device) goOn() error {
-	for len(d.waiting) > 0 && !d.thinks.After(d.w.now) {
+	for len(d.waiting) > 0 && !d.thinks.After(d.now()) {
 		do := d.waiting[0]
 		d.waiting[0] = nil
 		d.waiting = d.waiting[1:]
@@ -51,7 +51,7 @@ func (d *device) goOn() error {
 		}
 	}
 	if len(d.waiting) > 0 {
-		d.w.after(d.thinks.Sub(d.w.now), d.living(d.goOn))
+		d.after(d.thinks.Sub(d.now()), d.living(d.goOn))
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (d *device) goOn() error {
 func (d *device) living(do func() error) func() error {
 	life := d.life
 	return func() error {
-		if d.node == nil || d.life != life {
+		if !d.up || d.life != life {
 			return nil
 		}
 		return do()
@@ -72,8 +72,8 @@ func (d *device) think(events int) {
 	if d.opt.Speed == 0 || events == 0 {
 		return
 	}
-	if d.thinks.Before(d.w.now) {
-		d.thinks = d.w.now
+	if d.thinks.Before(d.now()) {
+		d.thinks = d.now()
 	}
 	d.thinks = d.thinks.Add(time.Duration(d.opt.Speed * float64(events) * float64(time.Second)))
 }
@@ -92,7 +92,7 @@ func (d *device) weigh(folds []node.Fold) {
 
 // thinking reports whether anyone thinks still.
 func (w *World) thinking() bool {
-	return slices.ContainsFunc(w.devices, func(d *device) bool { return d.node != nil && d.thinks.After(w.now) })
+	return slices.ContainsFunc(w.devices, func(d *device) bool { return d.node != nil && d.thinks.After(w.now()) })
 }
 
 // tried is how many events a trial reads.
@@ -120,10 +120,10 @@ func (d *device) tell(a node.Actions) error {
 	if len(a.Send) == 0 {
 		return nil
 	}
-	if !d.thinks.After(d.w.now) {
+	if !d.thinks.After(d.now()) {
 		return send()
 	}
-	d.w.after(d.thinks.Sub(d.w.now), d.living(send))
+	d.after(d.thinks.Sub(d.now()), d.living(send))
 	return nil
 }
 
@@ -157,15 +157,17 @@ func (d *device) leaveOff(span time.Duration) error {
 	if d.w.calm {
 		return nil
 	}
-	d.off = d.w.now.Add(span)
+	d.off = d.now().Add(span)
 	d.back = d.off
-	if d.node == nil {
+	if !d.up {
 		return nil
 	}
-	if err := d.disk.settle(d.node); err != nil {
-		return fmt.Errorf("device %s: %w", d.opt.Name, err)
+	if d.node != nil { // and not only about to start
+		if err := d.disk.settle(d.node); err != nil {
+			return fmt.Errorf("device %s: %w", d.opt.Name, err)
+		}
 	}
-	d.w.say(d.opt.Name, "is switched off")
+	d.w.say(d, "is switched off")
 	d.w.note(d, "", Moment{What: Stopped})
 	d.stop()
 	return nil

@@ -50,12 +50,12 @@ func (w *World) note(d *device, peer protocol.PeerID, m Moment) {
 	}
 	m.At, m.Device, m.Peer = w.Now(), -1, -1
 	if d != nil {
-		m.Device = d.index
+		m.At, m.Device = d.now().Sub(Genesis), d.index
 	}
 	if p := w.byID[peer]; p != nil {
 		m.Peer = p.index
 	}
-	w.opt.Watch(m)
+	w.sayAs(d, spoken{moment: &m})
 }
 
 // noteFold tells of a skill that was tried, and of an author whom that was the end of.

@@ -42,8 +42,7 @@ func TestUpdatesWeighWhatTheMeshSends(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fresh := &device{last: map[lineage]*protocol.Update{}}
-		if got, want := w.weight(fresh, f), len(f.bytes)-len(u.Body)+patch.Size(u.Body, nil); got != want {
+		if got, want := w.weight(f, nil), len(f.bytes)-len(u.Body)+patch.Size(u.Body, nil); got != want {
 			t.Errorf("%d bytes to who has nothing, want %d", got, want)
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/yanmesh/yan/mesh"
-	"github.com/yanmesh/yan/mesh/patch"
 	"github.com/yanmesh/yan/node"
 	"github.com/yanmesh/yan/protocol"
 )
@@ -35,32 +35,15 @@ func encode(m protocol.Message) (frame, error) {
 // An envoy is an update on the wire: its head, which is announced, and the whole.
 type envoy struct{ head, whole frame }
 
-// envoy encodes an update once, however many pass it on.
-func (w *World) envoy(u *protocol.Update) (*envoy, error) {
-	if e := w.envoys[u]; e != nil {
-		return e, nil
-	}
-	head, err := encode(&u.Announce)
-	if err != nil {
-		return nil, err
-	}
-	whole, err := encode(u)
-	if err != nil {
-		return nil, err
-	}
-	e := &envoy{head, whole}
-	w.envoys[u] = e
-	w.envoys[whole.msg.(*protocol.Update)] = e
-	return e, nil
-}
-
 // A cut is a partition, and what both halves did in it.
 type cut struct {
 	Partition
 	first  []bool // which devices are in the first half
 	active bool
 	over   bool
-	half   [2]half
+
+	mu   sync.Mutex // devices run side by side; sums and sets do not depend on who comes first
+	half [2]half
 }
 
 type half struct {
@@ -88,7 +71,7 @@ func (c *cut) side(d *device) int {
 
 // reachable reports whether messages pass between two devices now.
 func (w *World) reachable(a, b *device) bool {
-	if a.node == nil || b.node == nil {
+	if !a.up || !b.up {
 		return false
 	}
 	for _, c := range w.cuts {
@@ -104,7 +87,7 @@ func (w *World) divide(c *cut) error {
 		return nil
 	}
 	c.active = true
-	w.say("", "the mesh is divided")
+	w.say(nil, "the mesh is divided")
 	w.note(nil, "", Moment{What: Divided})
 	w.noticeAcross(c)
 	return nil
@@ -123,7 +106,7 @@ func (w *World) heal(c *cut) error {
 			}
 		}
 	}
-	w.say("", "the mesh is one again")
+	w.say(nil, "the mesh is one again")
 	w.note(nil, "", Moment{What: Healed})
 	w.noticeAcross(c)
 	return nil
@@ -158,7 +141,7 @@ func (w *World) notice(d *device, k int) {
 	if k < 0 || !d.linked[k] && !d.sees[k] {
 		return
 	}
-	late := detection/2 + time.Duration(w.wire.Int64N(int64(detection)))
+	late := detection/2 + time.Duration(w.loop.Chance(d.index).Int64N(int64(detection)))
 	life := d.life
 	look := func() error {
 		o := d.neighbours[k]
@@ -171,10 +154,10 @@ func (w *World) notice(d *device, k int) {
 		if here {
 			ev.Kind = mesh.Joined
 		}
-		w.say(d.opt.Name, "sees that %s %v", o.opt.Name, ev.Kind)
-		return d.perform(d.node.Handle(w.now, ev))
+		w.say(d, "sees that %s %v", o.opt.Name, ev.Kind)
+		return d.perform(d.node.Handle(d.now(), ev))
 	}
-	w.after(late, func() error {
+	d.after(late, func() error {
 		if d.life != life {
 			return nil
 		}
@@ -207,17 +190,17 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 			if err != nil {
 				return err
 			}
-			w.moved++
-			w.say(from.opt.Name, "tells everyone %v", e.Msg)
+			from.moved++
+			w.say(from, "tells everyone %v", e.Msg)
 			if rec, ok := e.Msg.(*protocol.Record); ok {
 				w.noteRuling(from, rec)
 			}
 			return w.spread(from, nil, r)
 		}
-		w.moved++
-		w.offers[u.ID] = u
+		from.moved++
+		w.common.offer(u)
 		w.offered(from)
-		w.say(from.opt.Name, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
+		w.say(from, "announces %v %q, %d bytes, after %d events", u.ID, u.Skill, u.Size, u.Events)
 		w.note(from, "", Moment{What: Announced, Skill: u.Skill, Bytes: int(u.Size)})
 		return w.gossip(from, nil, u)
 	}
@@ -235,16 +218,18 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 	switch m := e.Msg.(type) {
 	case *protocol.Want:
 		if len(m.IDs) > 0 { // to ask what there is, is not to lack anything
-			w.moved++
+			from.moved++
 		}
 	case *protocol.Update, *protocol.Announce:
-		w.moved++
+		from.moved++
 	}
-	w.carry(from, to, f, func() error {
+	have, mine := from.pop(to, e.Msg), from.versions(e.Msg)
+	w.carry(from, to, f, have, func() error {
 		if u, ok := f.msg.(*protocol.Update); ok {
 			to.seen[u.ID] = true
 		}
-		w.say(to.opt.Name, "hears %s: %s", from.opt.Name, brief(f))
+		to.note(from, mine)
+		w.say(to, "hears %s: %s", from.opt.Name, brief(f))
 		return to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
 	})
 	return nil
@@ -254,11 +239,11 @@ func (w *World) send(from *device, e protocol.Envelope) error {
 func (w *World) sendForged(from, to *device, m protocol.Message) error {
 	f, err := encode(m)
 	if err != nil {
-		w.say(from.opt.Name, "says to %s what nobody can read: %v", to.opt.Name, err)
+		w.say(from, "says to %s what nobody can read: %v", to.opt.Name, err)
 		return nil
 	}
-	w.carry(from, to, f, func() error {
-		w.say(to.opt.Name, "hears %s: forged: %s", from.opt.Name, brief(f))
+	w.carry(from, to, f, nil, func() error {
+		w.say(to, "hears %s: forged: %s", from.opt.Name, brief(f))
 		return to.distrust(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: f.msg})
 	})
 	return nil
@@ -269,7 +254,7 @@ func (w *World) frame(m protocol.Message) (frame, error) {
 	if !ok {
 		return encode(m)
 	}
-	e, err := w.envoy(u)
+	e, err := w.common.envoy(u)
 	if err != nil {
 		return frame{}, err
 	}
@@ -287,28 +272,29 @@ func brief(f frame) string {
 	return f.msg.String()
 }
 
-// carry takes a frame from one device to another, if it does not get lost, and then calls arrive.
-func (w *World) carry(from, to *device, f frame, arrive func() error) {
-	size := w.weight(to, f)
-	t := &w.traffic[f.msg.Kind()&15]
+// carry takes a frame from one device to another, if it does not get lost, and then calls arrive. Of an update, have is the version
+// that the other has.
+func (w *World) carry(from, to *device, f frame, have *protocol.Update, arrive func() error) {
+	size := w.weight(f, have)
+	t := &from.traffic[f.msg.Kind()&15]
 	t.Messages++
 	t.Bytes += uint64(size)
 	from.sent += uint64(size)
-	if from.busy.Before(w.now) {
-		from.busy = w.now
+	now := from.now()
+	if from.busy.Before(now) {
+		from.busy = now
 	}
 	from.busy = from.busy.Add(time.Duration(float64(size) / float64(from.links.Bandwidth) * float64(time.Second)))
-	l := from.links
-	delay := l.MinDelay + time.Duration(w.wire.Int64N(int64(l.MaxDelay-l.MinDelay)+1))
-	lost := w.wire.Float64() < l.Loss && !w.calm
+	delay := w.delay(from)
+	lost := w.loop.Chance(from.index).Float64() < from.links.Loss && !w.calm
 	if lost || !w.reachable(from, to) {
 		t.Lost++
 		return
 	}
 	life := to.life
-	w.after(from.busy.Add(delay).Sub(w.now), func() error {
+	from.post(to, from.busy.Add(delay).Sub(now), func() error {
 		if to.node == nil || to.life != life || !w.reachable(from, to) {
-			t.Lost++
+			to.traffic[f.msg.Kind()&15].Lost++
 			return nil
 		}
 		if g := w.sabotage.deliver; g != nil && g(to.index, f.msg) {
@@ -321,6 +307,24 @@ func (w *World) carry(from, to *device, f frame, arrive func() error) {
 	})
 }
 
+// delay draws how long a message of a device is under way.
+func (w *World) delay(from *device) time.Duration {
+	l := from.links
+	return max(l.MinDelay+time.Duration(w.loop.Chance(from.index).Int64N(int64(l.MaxDelay-l.MinDelay)+1)), w.lookahead)
+}
+
+// ask has a device ask another for something large of which it was told: the request takes as long as any message, and so does what
+// comes back.
+func (w *World) ask(from, to *device, answer func()) {
+	life := to.life
+	from.post(to, w.delay(from), func() error {
+		if to.node != nil && to.life == life && w.reachable(from, to) {
+			answer()
+		}
+		return nil
+	})
+}
+
 // A lineage is what an update is a version of.
 type lineage struct {
 	author protocol.PeerID
@@ -330,30 +334,66 @@ type lineage struct {
 func lineageOf(u *protocol.Update) lineage { return lineage{u.ID.Author, u.Skill} }
 
 // weight is how many bytes a frame has on its way to a device. Of an update that is its head, and the body as the mesh sends it to who has the
-// version that came to it last. Whoever passes an update on is taken to have that too.
-func (w *World) weight(to *device, f frame) int {
+// version that came to it last, as it says when it asks. Whoever passes an update on is taken to have that too.
+func (w *World) weight(f frame, have *protocol.Update) int {
 	u, ok := f.msg.(*protocol.Update)
 	if !ok {
 		return len(f.bytes)
 	}
-	key := [2]protocol.Digest{u.Digest}
-	var earlier []byte
-	if last := to.last[lineageOf(u)]; last != nil && last.Digest != u.Digest {
-		key[1], earlier = last.Digest, last.Body
+	return len(f.bytes) - len(u.Body) + w.common.weight(u, have)
+}
+
+// A rival is what some device has a version of.
+type rival struct {
+	device int
+	lineage
+}
+
+// versions are what a device has of the authors of updates that it asks for.
+func (d *device) versions(m protocol.Message) (mine []*protocol.Update) {
+	want, ok := m.(*protocol.Want)
+	if !ok || len(want.IDs) == 0 {
+		return nil
 	}
-	n, ok := w.weights[key]
+	authors := map[protocol.PeerID]bool{}
+	for _, id := range want.IDs {
+		authors[id.Author] = true
+	}
+	for l, u := range d.last { // in any order: it does not show
+		if authors[l.author] {
+			mine = append(mine, u)
+		}
+	}
+	return mine
+}
+
+// note keeps what one who asks has.
+func (d *device) note(of *device, theirs []*protocol.Update) {
+	for _, u := range theirs {
+		if d.theirs == nil {
+			d.theirs = map[rival]*protocol.Update{}
+		}
+		d.theirs[rival{of.index, lineageOf(u)}] = u
+	}
+}
+
+// pop returns what one to whom an update goes said that it has of it, and forgets it.
+func (d *device) pop(to *device, m protocol.Message) *protocol.Update {
+	u, ok := m.(*protocol.Update)
 	if !ok {
-		n = patch.Size(u.Body, earlier)
-		w.weights[key] = n
+		return nil
 	}
-	return len(f.bytes) - len(u.Body) + n
+	key := rival{to.index, lineageOf(u)}
+	have := d.theirs[key]
+	delete(d.theirs, key)
+	return have
 }
 
 // gossip announces an update to a device's neighbours, but the one it came from. Whoever has not seen it and wants it
 // fetches the body from the one who told, verifies it, and passes it on in turn.
 func (w *World) gossip(from, not *device, u *protocol.Update) error {
 	from.seen[u.ID] = true
-	e, err := w.envoy(u)
+	e, err := w.common.envoy(u)
 	if err != nil {
 		return err
 	}
@@ -361,8 +401,8 @@ func (w *World) gossip(from, not *device, u *protocol.Update) error {
 		if to == not || !from.sees[k] {
 			continue
 		}
-		w.carry(from, to, e.head, func() error {
-			if to.seen[u.ID] || from.node == nil {
+		w.carry(from, to, e.head, nil, func() error {
+			if to.seen[u.ID] || !from.up {
 				return nil
 			}
 			to.seen[u.ID] = true
@@ -383,8 +423,9 @@ func (w *World) fetch(from, to *device, e *envoy) error {
 	if err != nil {
 		return err
 	}
-	w.carry(to, from, request, func() error {
-		w.carry(from, to, e.whole, func() error { return w.fetched(from, to, e.whole) })
+	have := to.last[lineageOf(u)]
+	w.carry(to, from, request, nil, func() error {
+		w.carry(from, to, e.whole, have, func() error { return w.fetched(from, to, e.whole) })
 		return nil
 	})
 	return nil
@@ -396,8 +437,8 @@ func (w *World) fetched(from, to *device, whole frame) error {
 	if err := u.Verify(); err != nil {
 		return nil
 	}
-	w.moved++
-	w.say(to.opt.Name, "hears %s: %v", from.opt.Name, u)
+	to.moved++
+	w.say(to, "hears %s: %v", from.opt.Name, u)
 	if err := to.hear(mesh.Event{Kind: mesh.Heard, Peer: from.id, Msg: u}); err != nil {
 		return err
 	}
@@ -429,7 +470,9 @@ func (w *World) inspect(from *device, m protocol.Message) {
 func (w *World) account(d *device, change func(*half)) {
 	for _, c := range w.cuts {
 		if c.active {
+			c.mu.Lock()
 			change(&c.half[c.side(d)])
+			c.mu.Unlock()
 		}
 	}
 }
@@ -437,8 +480,10 @@ func (w *World) account(d *device, change func(*half)) {
 func (w *World) offered(d *device) {
 	for _, c := range w.cuts {
 		if c.active && d.opt.Attack == "" {
+			c.mu.Lock()
 			h := &c.half[c.side(d)]
-			h.offers = append(h.offers, offer{d, d.life, w.now, slices.Clone(d.sees)})
+			h.offers = append(h.offers, offer{d, d.life, d.now(), slices.Clone(d.sees)})
+			c.mu.Unlock()
 		}
 	}
 }
@@ -446,7 +491,7 @@ func (w *World) offered(d *device) {
 // arrives reports whether an update that was announced in a partition had to reach someone before its end: a neighbour has been up all the
 // time, has room for it, and could be told of it so often that not even these links lose all of it.
 func (w *World) arrives(c *cut, u offer) bool {
-	if u.d.node == nil || u.d.life != u.life || u.d.busy.After(w.now) || u.d.opt.Speed > 0 || len(u.d.opt.Visits) > 0 {
+	if u.d.node == nil || u.d.life != u.life || u.d.busy.After(w.now()) || u.d.opt.Speed > 0 || len(u.d.opt.Visits) > 0 {
 		return false
 	}
 	for k, o := range u.d.neighbours {
@@ -454,17 +499,17 @@ func (w *World) arrives(c *cut, u offer) bool {
 			continue
 		}
 		apart := func(other *cut) bool {
-			return other.side(o) != other.side(u.d) && w.now.Sub(Genesis) > other.From && u.at.Sub(Genesis) < other.From+other.For+2*detection
+			return other.side(o) != other.side(u.d) && w.now().Sub(Genesis) > other.From && u.at.Sub(Genesis) < other.From+other.For+2*detection
 		}
 		if slices.ContainsFunc(w.cuts, apart) || len(o.opt.Visits)+len(u.d.opt.Visits) > 0 {
 			continue
 		}
 		j := slices.Index(o.neighbours, u.d)
-		if j < 0 || !o.sees[j] || o.busy.After(w.now) {
+		if j < 0 || !o.sees[j] || o.busy.After(w.now()) {
 			continue
 		}
 		loss := max(u.d.links.Loss, o.links.Loss)
-		rounds := float64(w.now.Sub(u.at)-4*max(u.d.links.MaxDelay, o.links.MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
+		rounds := float64(w.now().Sub(u.at)-4*max(u.d.links.MaxDelay, o.links.MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
 		told := math.Pow(1-loss, 4) * min(1, float64(cmp.Or(w.opt.Exchange.Fanout, 3))/float64(len(u.d.neighbours)))
 		if rounds > 1 && loss == 0 && u.saw[k] || rounds*told > 12 {
 			return true
@@ -477,7 +522,9 @@ func (w *World) folded(d *device, f node.Fold) {
 	author := w.byID[f.ID.Author]
 	for _, c := range w.cuts {
 		if c.active && author != nil && c.side(author) == c.side(d) {
+			c.mu.Lock()
 			c.half[c.side(d)].folds++
+			c.mu.Unlock()
 		}
 	}
 }

@@ -27,6 +27,7 @@ type options struct {
 	transcript string
 	until      uint64
 	storm      int
+	minimise   string
 }
 
 func main() { ui.Main(command()) }
@@ -77,6 +78,7 @@ interrupt ends it with what was measured so far.`,
 	f.StringVar(&o.out, "out", "", "write report.html, its figures as CSV and JSON, and transcript.txt into this folder")
 	f.StringVar(&o.transcript, "transcript", "", "write a line for each event into this file")
 	f.Uint64Var(&o.until, "until", 0, "end after so many events, as a broken law says to see it again")
+	f.StringVar(&o.minimise, "minimise", "", "if a law is broken, make the world smaller as long as it is, and write it as `FILE`.yaml")
 	f.IntVar(&o.storm, "storm", 0, "play so many small random worlds, with all that can go wrong, until a law is broken")
 	return c
 }

@@ -121,9 +121,9 @@ func TestUsage(t *testing.T) {
 	}{
 		{"--list", ui.Done, "roles"},
 		{"--help", ui.Done, "--devices 100 --scenario roles"},
-		{"--devices 1", ui.BadUsage, "--devices 1: must lie between 2 and 100000"},
+		{"--devices -1", ui.BadUsage, "--devices -1: must lie between 1 and 100000"},
 		{"--devices many", ui.BadUsage, "many"},
-		{"--for 1s", ui.BadUsage, "--for 1s"},
+		{"--for 1ms", ui.BadUsage, "--for 1ms"},
 		{"--scenario street", ui.BadUsage, "there is activities, bad-central, churn"},
 		{"more", ui.BadUsage, "more"},
 		{"--devices 4 --transcript /nowhere/at/all", ui.Failed, "--transcript /nowhere/at/all"},

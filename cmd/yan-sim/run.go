@@ -126,6 +126,9 @@ func run(c *cobra.Command, o options) error {
 		failed = context.Cause(c.Context())
 	case errors.As(failed, &broken):
 		failed = again(o, failed)
+		if o.minimise != "" {
+			failed = errors.Join(failed, r.minimise(broken))
+		}
 		s.failed = failed.Error()
 	default:
 		return failed

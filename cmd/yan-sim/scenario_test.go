@@ -50,9 +50,6 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 // Every built-in scenario runs on what the project generates, and its sentence has all its figures.
 func TestBuiltinScenarios(t *testing.T) {
 	for _, name := range scenario.Names() {
-		if name == "digits-noniid" || name == "activities" {
-			continue // examples are not yet shown to devices
-		}
 		t.Run(name, func(t *testing.T) {
 			s, _ := tiny(t, scenario.Builtin(name), 6)
 			if strings.Contains(s.Shows, "not measured") || strings.Contains(s.Shows, "{") || s.Shows == "" {
@@ -201,6 +198,62 @@ func TestScenarioFiles(t *testing.T) {
 		if status != ui.BadUsage || !strings.Contains(errs, tt.says) {
 			t.Errorf("%s: status %d: %s%s", tt.args, status, out, errs)
 		}
+	}
+}
+
+// A world that breaks a law is made small, and the YAML of what is left breaks it too.
+func TestMinimise(t *testing.T) {
+	t.Setenv("YAN_DATA", filepath.Join(t.TempDir(), "none"))
+	sc, err := scenario.Parse("test", scenario.Builtin("personas"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.Base, sc.Data.Amount = "tiny", 300
+	world, err := sc.World(6, 2, 2*time.Minute, source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := world.Options
+	opt.Laws = []sim.Law{{Name: "memory is bounded", Holds: func(w *sim.World) error { // which it is not any more when something was announced
+		if w.Traffic(protocol.KindAnnounce).Messages > 0 {
+			return errors.New("somebody announced something")
+		}
+		return nil
+	}}}
+	w, err := sim.New(2, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken *sim.Broken
+	if err := w.Run(2 * time.Minute); !errors.As(err, &broken) {
+		t.Fatalf("it ended with %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "small.yaml")
+	r := &running{ctx: t.Context(), stderr: io.Discard, o: options{seed: 2, length: 2 * time.Minute, minimise: file}, sc: sc, opt: opt}
+	if err := r.minimise(broken); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := scenario.Parse(file, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := small.World(small.Devices, 2, small.Length, source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if 2*again.Options.Weight() > opt.Weight() {
+		t.Errorf("it weighs %d, and weighed %d:\n%s", again.Options.Weight(), opt.Weight(), b)
+	}
+	again.Options.Laws = opt.Laws
+	if w, err = sim.New(2, again.Options); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Play(small.Length); !errors.As(err, &broken) {
+		t.Errorf("what is left ended with %v:\n%s", err, b)
 	}
 }
 

@@ -24,9 +24,9 @@ import (
 
 // What a world may be at most and at least.
 const (
-	MinDevices = 2
+	MinDevices = 1
 	MaxDevices = 100_000
-	MinLength  = time.Minute
+	MinLength  = time.Second
 	MaxLength  = 30 * 24 * time.Hour
 )
 

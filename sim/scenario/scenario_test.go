@@ -105,7 +105,7 @@ func TestErrors(t *testing.T) {
 		{"name: a\nlinks: {delay: [5ms, 2ms]}", "x.yaml:2: links.delay: 5ms to 2ms: the shortest comes first"},
 		{"name: a\nlinks: {delay: [5ms, soon]}", `x.yaml:2: links.delay[2]: "soon": write a time of at most 1h`},
 		{"name: a\nlinks: {bandwidth: 5}", `x.yaml:2: links.bandwidth: "5": write 100 B/s to 1 GiB/s, such as 64 kB/s`},
-		{"name: a\ndevices: 1", `x.yaml:2: devices: "1": write a whole number from 2 to 100000`},
+		{"name: a\ndevices: 0", `x.yaml:2: devices: "0": write a whole number from 1 to 100000`},
 		{"name: a\ndevices: [1]", `x.yaml:2: devices: "[1]": write a whole number`},
 		{"name: a\nname: b", "x.yaml:2: "},
 		{"name: a\ndata: {kind: words}", `x.yaml:2: data.kind: "words": write roles, personas, digits, activities, text, here`},

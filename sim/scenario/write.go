@@ -85,7 +85,7 @@ func (k kind) quoted(w string) string {
 func (s *Scenario) Explicit(o sim.Options, length time.Duration) (*Scenario, error) {
 	e := *s
 	fixed := func(d time.Duration) When { return When{Fixed: d} }
-	e.Devices, e.Length, e.Talk, e.Groups, e.Users = max(len(o.Devices), MinDevices), length, fixed(o.Talk), nil, nil
+	e.Devices, e.Length, e.Talk, e.Groups, e.Users = len(o.Devices), length, fixed(o.Talk), nil, nil
 	e.Data = Data{Kind: Here, Amount: s.Data.Amount, Classes: s.Data.Classes}
 	e.Central = Default().Central
 	l := &e.Learning
@@ -99,7 +99,7 @@ func (s *Scenario) Explicit(o sim.Options, length time.Duration) (*Scenario, err
 	for _, p := range o.Faults.Partitions {
 		e.Faults.Partitions = append(e.Faults.Partitions, Partition{From: fixed(p.From), For: fixed(p.For), Share: p.Share})
 	}
-	e.Laws = nil
+	e.Laws, e.Exam.Points = nil, 1 // an exam is a step of the minds that sit it
 	for _, law := range o.Laws {
 		e.Laws = append(e.Laws, law.Name)
 	}

@@ -30,6 +30,6 @@ is random comes from --seed.`,
   yan-lab digits`,
 		Version: ui.Version(),
 	}
-	c.AddCommand(arenaCommand(), digitsCommand(), soundsCommand(), motionsCommand(), forgettingCommand(), ablateCommand(), hardnessCommand(), streamCommand(), factsCommand(), growthCommand(), optimizersCommand(), localCommand(), squeezeCommand(), alignCommand(), canaryCommand(), mergeCommand(), poisonCommand(), gossipRateCommand(), swarmCommand())
+	c.AddCommand(arenaCommand(), digitsCommand(), soundsCommand(), motionsCommand(), forgettingCommand(), ablateCommand(), hardnessCommand(), streamCommand(), factsCommand(), growthCommand(), optimizersCommand(), localCommand(), squeezeCommand(), alignCommand(), canaryCommand(), mergeCommand(), poisonCommand(), gossipRateCommand(), swarmCommand(), scaleCommand())
 	return c
 }

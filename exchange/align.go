@@ -228,6 +228,27 @@ func (m *Machine) crowd(t mesh.Term) {
 	}
 }
 
+// WantsRecord reports whether the body of a record with that head would be kept now. There is room for as many of a term as one mesh whose members
+// all see each other can have; of a mesh of many cells, each with centrals of its own, those of ours and the first of others are enough. It does not look
+// at the signature.
+func (m *Machine) WantsRecord(al *protocol.Align) bool {
+	if au := m.authors[al.Author]; al.Model != m.cfg.Model || au != nil && au.shunned() {
+		return false
+	}
+	name, t := al.Name(), mesh.Term(al.Term)
+	if m.al.records[name] != nil || slices.Contains(m.al.refused, name) {
+		return false
+	}
+	kept := 0
+	for _, r := range m.al.records {
+		if r.term() == t {
+			kept++
+		}
+	}
+	k := slices.Index(m.al.ranks[t], al.Author)
+	return kept < recordsPerTerm || k >= 0 && int(al.Rank) >= k
+}
+
 // refuse remembers that a record is not to be asked for.
 func (m *Machine) refuse(name protocol.Digest) {
 	delete(m.al.wants, name)

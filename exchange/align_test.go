@@ -751,10 +751,16 @@ func TestRecordsAreBounded(t *testing.T) {
 	if got := len(n.m.al.records); got > 2*recordsPerTerm {
 		t.Errorf("%d records are kept", got)
 	}
-	right := w.forge(first[0].name, e, 0, nil)
+	right, more := w.forge(first[0].name, e, 0, nil), w.forge("y", e, 0, nil)
+	if n.m.WantsRecord(&more.Align) || !n.m.WantsRecord(&right.Align) {
+		t.Error("there is room for one of those whose turn it is, and for no other")
+	}
 	w.do(n, n.m.Handle(w.now, mesh.Event{Kind: mesh.Heard, Peer: id("x"), Msg: right}))
 	if n.skills() == "" {
 		t.Error("the right one found no room")
+	}
+	if n.m.WantsRecord(&right.Align) {
+		t.Error("what is here is wanted")
 	}
 	if got := len(n.m.al.refused); got > maxRefused {
 		t.Errorf("%d refused ones are remembered", got)

@@ -49,12 +49,12 @@ type Mesh interface {
 	Close() error
 }
 
-// A Chooser is a mesh that fetches bodies of updates, and asks first whether one is wanted: what is not is neither fetched nor
+// A Chooser is a mesh that fetches bodies of updates and records, and asks first whether one is wanted: what is not is neither fetched nor
 // passed on.
 type Chooser interface {
-	// Choose has wanted be asked of every head from now on, by any goroutine; it may take until ctx ends. A nil
-	// takes whatever is said, as at first.
-	Choose(wanted func(ctx context.Context, head *protocol.Announce) bool)
+	// Choose has wanted be asked of every head from now on, a *protocol.Announce or a *protocol.Align, by any goroutine; it may take
+	// until ctx ends. A nil takes whatever is said, as at first.
+	Choose(wanted func(ctx context.Context, head protocol.Message) bool)
 }
 
 // An Event is something that happened on the mesh.

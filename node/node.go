@@ -183,10 +183,16 @@ func (n *Node) Learner() *learning.Learner { return n.learner }
 // Conversation is the node's side of the exchange, for status pages.
 func (n *Node) Conversation() *exchange.Machine { return n.exchange }
 
-// Wants reports whether the body of an update with that head is to be fetched: it is of use here, or it is for peers with another
-// base, whom it may reach through us alone.
-func (n *Node) Wants(head *protocol.Announce) bool {
-	return head.Model != protocol.Digest(n.learner.Fingerprint()) || n.exchange.Wants(head)
+// Wants reports whether the body of an update or a record with that head, an Announce or an Align, is to be fetched: it is of use here,
+// or it is for peers with another base, whom it may reach through us alone.
+func (n *Node) Wants(head protocol.Message) bool {
+	switch h := head.(type) {
+	case *protocol.Announce:
+		return h.Model != protocol.Digest(n.learner.Fingerprint()) || n.exchange.Wants(h)
+	case *protocol.Align:
+		return h.Model != protocol.Digest(n.learner.Fingerprint()) || n.exchange.WantsRecord(h)
+	}
+	return false
 }
 
 // Observe takes in bytes of the owner's stream: each was predicted before it was seen. It returns their

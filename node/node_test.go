@@ -694,10 +694,10 @@ func TestOneLearnsAndTheOtherIsBetter(t *testing.T) {
 // A choosing mesh asks whether an update is wanted.
 type choosing struct {
 	mesh.Mesh
-	wanted chan func(context.Context, *protocol.Announce) bool
+	wanted chan func(context.Context, protocol.Message) bool
 }
 
-func (c choosing) Choose(f func(context.Context, *protocol.Announce) bool) { c.wanted <- f }
+func (c choosing) Choose(f func(context.Context, protocol.Message) bool) { c.wanted <- f }
 
 // A running node says of any head whether its body is to be fetched, whoever asks; one that has ended wants nothing.
 func TestWanted(t *testing.T) {
@@ -705,7 +705,7 @@ func TestWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hub meshtest.Hub
 		var d disk
-		c := choosing{hub.Join(meshtest.ID(0)), make(chan func(context.Context, *protocol.Announce) bool, 1)}
+		c := choosing{hub.Join(meshtest.ID(0)), make(chan func(context.Context, protocol.Message) bool, 1)}
 		cfg := Config{}
 		cfg.Exchange.MaxLive = 1
 		n := start(t, 0, cfg, nil)

@@ -63,14 +63,14 @@ func (r *Runner) Do(ctx context.Context, do Job) error {
 	}
 }
 
-// A question is whether an update is wanted, of a goroutine of the mesh's.
+// A question is whether an update or a record is wanted, of a goroutine of the mesh's.
 type question struct {
-	head  *protocol.Announce
+	head  protocol.Message // an Announce or an Align
 	reply chan bool
 }
 
 // wants puts a question to the goroutine that owns the node. Of one that does not run nothing is wanted.
-func (r *Runner) wants(ctx context.Context, to chan<- question, head *protocol.Announce) bool {
+func (r *Runner) wants(ctx context.Context, to chan<- question, head protocol.Message) bool {
 	q := question{head, make(chan bool, 1)}
 	select {
 	case to <- q:
@@ -101,7 +101,7 @@ func Run(ctx context.Context, n *Node, m mesh.Mesh, j Journal, r *Runner, log *s
 	}
 	questions := make(chan question)
 	if c, ok := m.(mesh.Chooser); ok {
-		c.Choose(func(ctx context.Context, head *protocol.Announce) bool { return r.wants(ctx, questions, head) })
+		c.Choose(func(ctx context.Context, head protocol.Message) bool { return r.wants(ctx, questions, head) })
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()

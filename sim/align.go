@@ -48,6 +48,9 @@ func (w *World) spread(from, not *device, r *rumour) error {
 			continue
 		}
 		w.carry(from, to, r.head, nil, first(func() error {
+			if !to.node.Wants(r.head.msg) {
+				return nil
+			}
 			w.ask(to, from, func() { w.carry(from, to, r.whole, nil, arrive) })
 			return nil
 		}))

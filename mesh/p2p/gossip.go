@@ -42,7 +42,7 @@ type gossip struct {
 
 	say, news, words topic // words are what cells say of themselves
 
-	wanted atomic.Pointer[func(context.Context, *protocol.Announce) bool] // whether an update is fetched; nil if all are
+	wanted atomic.Pointer[func(context.Context, protocol.Message) bool] // whether an update is fetched; nil if all are
 
 	mu    sync.Mutex // guards rates
 	rates *simplelru.LRU[peer.ID, *pace]
@@ -212,7 +212,7 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 		return pubsub.ValidationIgnore
 	}
 	defer g.tasks.end()
-	if !isRecord && !g.wants(ctx, a) {
+	if !g.wants(ctx, msg) {
 		return pubsub.ValidationIgnore // others may want it: whoever does hears of it from a peer who did
 	}
 	if !g.bodies.claim(a) {
@@ -233,9 +233,9 @@ func (g *gossip) checkNews(ctx context.Context, from peer.ID, m *pubsub.Message)
 	return pubsub.ValidationAccept
 }
 
-func (g *gossip) wants(ctx context.Context, a *protocol.Announce) bool {
+func (g *gossip) wants(ctx context.Context, head protocol.Message) bool {
 	f := g.wanted.Load()
-	return f == nil || *f == nil || (*f)(ctx, a)
+	return f == nil || *f == nil || (*f)(ctx, head)
 }
 
 var errMisplaced = errors.New("p2p: a message on the wrong topic")

@@ -498,9 +498,9 @@ func checkOwn(m protocol.Message) error {
 	return nil
 }
 
-// Choose has wanted be asked before the body of an update is fetched for everyone's gossip. What peers send because they were
+// Choose has wanted be asked before the body of an update or a record is fetched for everyone's gossip. What peers send because they were
 // asked for it comes in any case.
-func (m *Mesh) Choose(wanted func(ctx context.Context, head *protocol.Announce) bool) {
+func (m *Mesh) Choose(wanted func(ctx context.Context, head protocol.Message) bool) {
 	m.gossip.wanted.Store(&wanted)
 }
 

@@ -128,7 +128,7 @@ func TestUpdateSpreads(t *testing.T) {
 	})
 }
 
-// What a peer does not want it neither fetches nor passes on; what it wants comes as ever, and records always do.
+// What a peer does not want it neither fetches nor passes on; what it wants comes as ever.
 func TestChoose(t *testing.T) {
 	const size = 256 << 10
 	inWorld(t, func(t *testing.T, w *world) {
@@ -139,9 +139,10 @@ func TestChoose(t *testing.T) {
 		w.partition(func(from, to string) bool { return from == ip0 && to == ip2 || from == ip2 && to == ip0 })
 		time.Sleep(5 * time.Minute)
 		var asked atomic.Int64
-		all[1].Choose(func(ctx context.Context, head *protocol.Announce) bool {
+		all[1].Choose(func(ctx context.Context, head protocol.Message) bool {
 			asked.Add(1)
-			return head.Skill == "wanted"
+			a, ok := head.(*protocol.Announce)
+			return ok && a.Skill == "wanted"
 		})
 		unwanted, wanted := update(0, 1, size), update(0, 2, size)
 		wanted.Skill = "wanted"

@@ -72,36 +72,64 @@ func (w *World) rumoured(from, to *device, r *rumour) error {
 }
 
 // alignedAlike compares, after calm, which versions of each skill the members of a cell merged: who sees only some of the others has
-// centrals of his own. Where one will not have a version that
-// the other has, because its author did harm there, they need not agree; nor need who lies, who holds another version of its own than it signed, and
-// who has no room for all versions.
+// centrals of his own. They need not agree where one will not have a version that the other has, because its author did harm
+// there, or has a later one, of which nothing came that could be merged; nor where one thinks of somebody that it is never his turn; nor need
+// who lies, for he holds another version of his own than he signed, and who has no room for all versions.
 func alignedAlike(w *World) error {
 	if !w.settled || !w.cell() {
 		return nil
 	}
 	for _, d := range w.devices {
-		if d.opt.Attack != "" || d.node.Conversation().Chose() {
-			continue
-		}
-		mine := d.node.Conversation().Aligned()
 		for _, o := range d.neighbours {
-			if o.opt.Attack != "" || o.node.Conversation().Chose() || !w.meet(d, o) {
+			if !d.follows() || !o.follows() || !w.meet(d, o) || !slices.Equal(d.shunning(), o.shunning()) {
 				continue
 			}
-			theirs := o.node.Conversation().Aligned()
-			for _, al := range mine {
-				refuses := func(in protocol.Input) bool { return o.shuns(in.ID.Author) }
-				if o.shuns(al.Author) || slices.ContainsFunc(al.Inputs, refuses) {
-					continue
-				}
-				i := slices.IndexFunc(theirs, func(t exchange.Aligned) bool { return t.Skill == al.Skill })
-				switch {
-				case i < 0:
-					return d.breach("has skill %s aligned by %v, and its neighbour %s not at all", al.Skill, al.Record, o.opt.Name)
-				case theirs[i].Result != al.Result && !slices.ContainsFunc(theirs[i].Inputs, func(in protocol.Input) bool { return d.shuns(in.ID.Author) }):
-					return d.breach("and its neighbour %s have skill %s aligned to %v and %v", o.opt.Name, al.Skill, al.Result, theirs[i].Result)
-				}
+			if err := alignedWith(d, o); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// follows reports whether a device follows the centrals as all do.
+func (d *device) follows() bool {
+	return d.opt.Attack == "" && d.node != nil && !d.node.Conversation().Chose()
+}
+
+// shunning are those whom a device shuns, sorted.
+func (d *device) shunning() (ids []protocol.PeerID) {
+	for _, s := range d.node.Conversation().Ledger() {
+		if s.Shunned {
+			ids = append(ids, s.Author)
+		}
+	}
+	return ids
+}
+
+// harmed reports whether an author ever did harm to a device.
+func (d *device) harmed(by protocol.PeerID) bool {
+	v := d.saw.verdicts[by]
+	return v != nil && v.of[protocol.Harmful]+v.late > 0
+}
+
+// alignedWith looks whether all that one device has merged another has too, or what came of the same otherwise.
+func alignedWith(d, o *device) error {
+	theirs, held := o.node.Conversation().Aligned(), o.node.Conversation().Held()
+	excused := func(in protocol.Input) bool {
+		_, found := slices.BinarySearchFunc(held, in.ID, protocol.UpdateID.Compare)
+		return !found || o.harmed(in.ID.Author) || d.harmed(in.ID.Author)
+	}
+	for _, al := range d.node.Conversation().Aligned() {
+		if o.shuns(al.Author) || slices.ContainsFunc(al.Inputs, excused) {
+			continue
+		}
+		i := slices.IndexFunc(theirs, func(t exchange.Aligned) bool { return t.Skill == al.Skill })
+		switch {
+		case i < 0:
+			return d.breach("has skill %s aligned by %v, and its neighbour %s not at all", al.Skill, al.Record, o.opt.Name)
+		case theirs[i].Result != al.Result && !slices.ContainsFunc(theirs[i].Inputs, excused):
+			return d.breach("and its neighbour %s have skill %s aligned to %v and %v", o.opt.Name, al.Skill, al.Result, theirs[i].Result)
 		}
 	}
 	return nil

@@ -525,12 +525,16 @@ func (w *World) Calm() error {
 }
 
 // quiet is how many rounds without anything new show that there is nothing more to come: by then each device has told each of its
-// neighbours what it has, but for very few, and three times there was a term whose central had something to say or had not.
+// neighbours what it has, but for very few, and who was cut off has been counted again and had a turn at being central.
 func (w *World) quiet() int {
-	most := 0
+	most, central := 0, 0
 	for _, d := range w.devices {
 		most = max(most, len(d.neighbours))
+		central = max(central, int(d.exchange().Central))
 	}
-	terms := int(3 * mesh.TermLength / w.opt.Exchange.Interval)
-	return max(quietRounds, 6*most/cmp.Or(w.opt.Exchange.Fanout, 3), terms)
+	rounds := max(quietRounds, 6*most/cmp.Or(w.opt.Exchange.Fanout, 3))
+	if central > 0 && w.cell() {
+		rounds = max(rounds, int(time.Duration(4+len(w.devices)/2)*mesh.TermLength/w.opt.Exchange.Interval))
+	}
+	return rounds
 }

@@ -390,6 +390,17 @@ func (c *chronicle) keep(s sample) {
 	c.sent = thin
 }
 
+// costliest are those of whose skills it would have cost most to keep what was undone.
+func (c *chronicle) costliest() (list []int) {
+	for i, l := range c.teachers {
+		if l.cost < 0 {
+			list = append(list, i)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(c.teachers[a].cost, c.teachers[b].cost) })
+	return list[:min(len(list), mostNamed)]
+}
+
 // strongest are devices in the order of what they gave others, the best first.
 func (c *chronicle) strongest(of []lesson) (list []int) {
 	for i, l := range of {

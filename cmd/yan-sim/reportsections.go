@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -121,13 +122,20 @@ func (s summary) taught() section {
 			l := c.pairs[pair{i, j}]
 			return fmt.Sprintf("%s to %s: %d taken in, a gain of %s nats an event; %d undone, which cost %s; %d refused", c.shown(i), c.shown(j), l.taken, signed(l.gain), l.harmful, signed(l.cost), l.refused)
 		}
-		m.Mark = func(i, j int) bool {
+		worst := 0.0
+		for _, l := range c.pairs {
+			worst = min(worst, l.cost)
+		}
+		m.Mark = func(i, j int) float64 {
 			l := c.pairs[pair{i, j}]
-			return l != nil && l.harmful > 0 && l.taken > 0
+			if l == nil || l.harmful == 0 || l.taken == 0 || worst == 0 {
+				return 0
+			}
+			return math.Sqrt(l.cost / worst)
 		}
 		sec.Pictures = append(sec.Pictures, picture{
 			About: "What each gained from each",
-			Legend: template.HTML(chart.Legend([]chart.Key{{Colour: 0, Kind: "area", Name: "gained; darker is more"}, {Colour: 1, Kind: "area", Name: "cost, and was undone; a corner: some of it was"},
+			Legend: template.HTML(chart.Legend([]chart.Key{{Colour: 0, Kind: "area", Name: "gained; a stronger colour is more"}, {Colour: 1, Kind: "area", Name: "cost, and was undone; a corner: some of it was"},
 				{Colour: -1, Kind: "area", Name: "a dot: next to nothing"}})),
 			Wide: template.HTML(m.SVG(wide)),
 		})
@@ -145,6 +153,14 @@ func (s summary) taught() section {
 		b.Rows = append(b.Rows, chart.Row{Name: c.shown(i), Value: l.gain, Text: fmt.Sprintf("%s from %d", signed(l.gain), l.taken), Colour: colour})
 	}
 	sec.Pictures = append(sec.Pictures, draw("The strongest teachers: what all gained, from how many versions", nil, b.SVG))
+	if all.harmful > 0 {
+		b := chart.Bars{Title: "What was undone"}
+		for _, i := range c.costliest() {
+			l := c.teachers[i]
+			b.Rows = append(b.Rows, chart.Row{Name: c.shown(i), Value: -l.cost, Text: fmt.Sprintf("%s in %d", signed(l.cost), l.harmful), Colour: 1})
+		}
+		sec.Pictures = append(sec.Pictures, draw("What was undone: what it would have cost, in how many versions", nil, b.SVG))
+	}
 	sec.Grids = append(sec.Grids, c.people("Teachers", "who taught", c.teachers, order, "shunned by"), c.people("Pupils", "who was taught", c.pupils, c.strongest(c.pupils), "shuns"))
 	return sec
 }
@@ -379,7 +395,7 @@ func (s summary) failures() section {
 		counts, all := c.counts(f)
 		l.Lanes = append(l.Lanes, chart.Lane{Name: f.name, Colour: f.colour, Counts: counts, Sum: count(all)})
 	}
-	sec.Says = "The more often in a while, the darker."
+	sec.Says = "The more often in a while, the stronger the colour."
 	if len(divided) > 0 {
 		sec.Says += " The mesh was divided (shaded) from " + strings.Join(thin(divided, 6), ", ") + "."
 	}

@@ -149,6 +149,24 @@ func (p *printer) teachers(s summary) {
 		l := c.teachers[i]
 		p.line("  %s  %s  %s %s", pad(chart.Short(c.shown(i), 22), 22), padLeft(signed(l.gain), 9), p.in(blue, chart.Bar(l.gain/most, min(p.room(54), 40))), p.in(faint, fmt.Sprintf("taken in %s", plural(l.taken, "time", "times"))))
 	}
+	p.undone(c)
+}
+
+// undone are those of whose skills it would have cost most to keep what was undone.
+func (p *printer) undone(c *chronicle) {
+	list := c.costliest()
+	if len(list) == 0 {
+		return
+	}
+	words := []string{"undone, and would have cost"}
+	for k, i := range list[:min(len(list), fewNamed)] {
+		end := ","
+		if k == min(len(list), fewNamed)-1 {
+			end = ""
+		}
+		words = append(words, fmt.Sprintf("%s (%s)%s", chart.Short(c.shown(i), 18), signed(c.teachers[i].cost), end))
+	}
+	p.wrap("  ", words, red)
 }
 
 // centrals are whose turn it was: a letter for each of those with most turns.

@@ -70,7 +70,7 @@ type Matrix struct {
 	Names      []string
 	Value      func(row, col int) (v float64, ok bool)
 	Tell       func(row, col int) string
-	Mark       func(row, col int) bool // with a corner, as bad; nil for none
+	Mark       func(row, col int) float64 // from 0 to 1: with a corner, as bad; nil for none
 }
 
 const (
@@ -142,9 +142,12 @@ func (m Matrix) cell(d *drawing, i, j int, x, y, cell, most float64) {
 	}
 	d.add(`<path class="%s" fill-opacity="%s" d="M%s %sh%sv%sh-%sz">%s</path>`, kind, strconv.FormatFloat(max(share, 0.12), 'f', 2, 64),
 		num(x+in), num(y+in), num(cell-2*in), num(cell-2*in), num(cell-2*in), title)
-	if m.Mark != nil && m.Mark(i, j) {
+	if m.Mark == nil {
+		return
+	}
+	if v := m.Mark(i, j); v > 0 {
 		corner := math.Round(cell * 0.45)
-		d.add(`<path class="bad" d="M%s %sv%sl-%s -%sz"/>`, num(x+cell-0.5), num(y+0.5), num(corner), num(corner), num(corner))
+		d.add(`<path class="bad" fill-opacity="%s" d="M%s %sv%sl-%s -%sz"/>`, strconv.FormatFloat(max(v, 0.2), 'f', 2, 64), num(x+cell-0.5), num(y+0.5), num(corner), num(corner), num(corner))
 	}
 }
 

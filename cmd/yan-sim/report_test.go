@@ -262,6 +262,7 @@ func TestChronicle(t *testing.T) {
 		{At: 2 * time.Minute, What: sim.Crashed, Device: 1, Peer: -1},
 		{At: 30 * time.Minute, What: sim.Returned, Device: 1, Peer: -1},
 		{At: 40 * time.Minute, What: sim.Merged, Device: 0, Peer: 2, Skill: "x", Verdict: protocol.Folded, Gain: 1, Versions: 3, Term: 9},
+		{At: 40 * time.Minute, What: sim.Merged, Device: 2, Peer: 2, Skill: "x", Verdict: protocol.Folded, Gain: 1, Versions: 3, Term: 9},
 		{At: 40 * time.Minute, What: sim.Ruled, Device: 2, Peer: -1, Skill: "x", Versions: 3, Term: 9},
 		{At: 40 * time.Minute, What: sim.Ruled, Device: 2, Peer: -1, Skill: "y", Versions: 2, Term: 9},
 		{At: 41 * time.Minute, What: sim.Merged, Device: 1, Peer: 2, Skill: "x", Verdict: protocol.Harmful, Gain: -1, Versions: 3, Term: 9},

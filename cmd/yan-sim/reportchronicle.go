@@ -231,8 +231,11 @@ func (c *chronicle) taught(m sim.Moment) {
 	c.pairs[key].add(m)
 }
 
-// ruled notes what a central said, and what others made of it.
+// ruled notes what a central said, and what others made of it. That it takes in itself what it merged says nothing.
 func (c *chronicle) ruled(m sim.Moment) {
+	if m.What == sim.Merged && m.Peer == m.Device {
+		return
+	}
 	central := m.Peer
 	if m.What == sim.Ruled {
 		central = m.Device

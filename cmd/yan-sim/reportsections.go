@@ -101,7 +101,7 @@ func (s summary) taught() section {
 	sec.Says = fmt.Sprintf("A device tries what comes from another on its own user's recent events, takes in what helps and undoes what harms. %s: %s taken in, %s undone, %s refused. "+
 		"A gain is in nats an event, so more is better.", plural(all.tried, "try", "tries"), count(all.taken), count(all.harmful), count(all.refused))
 	if n := c.liars(); n > 0 {
-		sec.Says += fmt.Sprintf(" %s about what was learnt: an ! stands before the name.", plural(n, "device lies", "devices lie"))
+		sec.Says += fmt.Sprintf(" %s: an ! stands before the name.", plural(n, "device lies", "devices lie"))
 	}
 	if c.pairs != nil {
 		m := chart.Matrix{Title: "Who taught whom, and what it gained", Rows: "who taught", Cols: "whom", Names: make([]string, len(c.names))}
@@ -304,7 +304,7 @@ func (s summary) central() section {
 	}
 	ps := careers(rs)
 	sec.Says = fmt.Sprintf("In each term one device says which versions of some skills are to be merged; everyone merges them itself and keeps what helps. %s of %s had something to merge, %s in all; "+
-		"what they merged was taken in %s and not %s. Terms in which there was nothing to merge leave no mark.",
+		"what they merged was taken in by others %s and not %s. Terms in which there was nothing to merge leave no mark.",
 		plural(len(ps), "device", "devices"), count(s.Devices), plural(len(rs), "turn", "turns"), plural(c.merged.taken, "time", "times"), plural(c.merged.tried-c.merged.taken, "time", "times"))
 	if c.turnsLost > 0 {
 		sec.Says += fmt.Sprintf(" Of %s skills more only the sums are known.", count(c.turnsLost))

@@ -177,7 +177,7 @@ func (p *printer) centrals(s summary) {
 		return
 	}
 	ps := careers(rs)
-	p.head("central", fmt.Sprintf("%s of %s, what they merged was taken in %s and not %s", plural(len(rs), "turn", "turns"), plural(len(ps), "device", "devices"),
+	p.head("central", fmt.Sprintf("%s of %s, what they merged was taken in by others %s and not %s", plural(len(rs), "turn", "turns"), plural(len(ps), "device", "devices"),
 		plural(c.merged.taken, "time", "times"), plural(c.merged.tried-c.merged.taken, "time", "times")))
 	letters := map[int]byte{}
 	var key []string

@@ -51,6 +51,7 @@ func (d *Data) fields() fields {
 		{key: "classes", doc: "Of `digits`: how many classes a user has.", word: count(&d.Classes, 1, 10)},
 		{key: "skill", doc: "The name under which all users teach. If missing, text is taught by each under their own name, and examples under that of their kind.",
 			word: text(&d.Skill)},
+		{key: "circle", doc: "How many users in a row teach under one name. If missing, each under their own.", word: count(&d.Circle, 1, MaxDevices)},
 	}
 }
 
@@ -63,6 +64,7 @@ func (l *Learning) fields() fields {
 		{key: "recent", doc: "Own recent events that a device keeps, to try on them what others offer.", word: count(&l.Recent, 64, 1<<16)},
 		{key: "reservoir", doc: "Samples of a skill's context that are kept.", word: count(&l.Reservoir, 8, 4096)},
 		{key: "features", doc: "Of examples: random features of a skill that answers with a class.", word: count(&l.Features, 16, 4096)},
+		{key: "fast", doc: "Rows that the fast layer has at most, a power of two; −1 for no fast layer, and 0 for as many as nodes have by themselves.", word: count(&l.Fast, -1, 1<<19)},
 		{key: "harm", doc: "By how many nats an event a fold may worsen own events before it is undone.", word: number(&l.Harm, 0.0001, 10)},
 	}
 }

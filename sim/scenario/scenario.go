@@ -59,6 +59,7 @@ type Data struct {
 	Amount  int      // bytes, of examples rows
 	Classes int      // of digits: which a device holds
 	Skill   string   // what all users teach; if empty, each their own
+	Circle  int      // users in a row who teach one thing together; if zero, one
 }
 
 // Examples reports whether users show examples, and do not say text.
@@ -81,6 +82,7 @@ type Learning struct {
 	Rehearse          int
 	Recent, Reservoir int
 	Features          int
+	Fast              int
 	Harm              float64
 }
 
@@ -218,6 +220,9 @@ func (s *Scenario) check() error {
 	}
 	if s.Data.Kind == Text != (len(s.Data.Files) > 0) {
 		return fmt.Errorf("data.files: %d files with data of kind %s: kind text needs files, one for each user, and no other kind has any", len(s.Data.Files), s.Data.Kind)
+	}
+	if s.Data.Skill != "" && s.Data.Circle > 0 {
+		return fmt.Errorf("data.circle: %d beside the skill %s: all users teach that: leave one of both out", s.Data.Circle, s.Data.Skill)
 	}
 	if s.Data.Kind == Here != (len(s.Users) > 0) {
 		return fmt.Errorf("users: %d with data of kind %s: kind here needs users, and no other kind has any", len(s.Users), s.Data.Kind)

@@ -65,7 +65,7 @@ func (s *Scenario) World(n int, seed uint64, length time.Duration, src Source) (
 	o.Talk = s.Talk.Of(length)
 	o.Learning.Sections, o.Learning.Neurons, o.Learning.Rate = s.Learning.Sections, s.Learning.Neurons, s.Learning.Rate
 	o.Learning.Rehearse, o.Learning.Recent, o.Learning.Reservoir = s.Learning.Rehearse, s.Learning.Recent, s.Learning.Reservoir
-	o.Learning.Harm = s.Learning.Harm
+	o.Learning.Harm, o.Learning.Fast = s.Learning.Harm, s.Learning.Fast
 	o.Degree, o.Updates = s.Mesh.Degree, s.Mesh.Updates
 	o.Exchange.Interval = s.Mesh.Interval.Of(length)
 	if o.Exchange.Interval <= 0 {
@@ -87,7 +87,10 @@ func (s *Scenario) World(n int, seed uint64, length time.Duration, src Source) (
 	places := newPlaces(n, seed)
 	for i, u := range users.Each {
 		d := sim.Device{Name: u.Name, Skill: s.Data.Skill, Stream: u.Stream, Held: u.Held, Shown: u.Shown, Asked: u.Asked}
-		if d.Skill == "" && s.Data.Examples() {
+		switch {
+		case s.Data.Circle > 0:
+			d.Skill = fmt.Sprintf("circle-%d", i/s.Data.Circle)
+		case d.Skill == "" && s.Data.Examples():
 			d.Skill = s.Data.Kind
 		}
 		if centrals[i] {

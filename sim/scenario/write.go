@@ -90,7 +90,7 @@ func (s *Scenario) Explicit(o sim.Options, length time.Duration) (*Scenario, err
 	e.Central = Default().Central
 	l := &e.Learning
 	l.Sections, l.Neurons, l.Rate, l.Rehearse = o.Learning.Sections, o.Learning.Neurons, o.Learning.Rate, o.Learning.Rehearse
-	l.Recent, l.Reservoir, l.Harm, l.Features = o.Learning.Recent, o.Learning.Reservoir, o.Learning.Harm, o.Features
+	l.Recent, l.Reservoir, l.Harm, l.Features, l.Fast = o.Learning.Recent, o.Learning.Reservoir, o.Learning.Harm, o.Features, o.Learning.Fast
 	m := Default().Mesh
 	e.Mesh = Mesh{Degree: cmp.Or(o.Degree, m.Degree), Updates: cmp.Or(o.Updates, m.Updates), Interval: fixed(o.Exchange.Interval),
 		Fanout: cmp.Or(o.Exchange.Fanout, m.Fanout), MaxLive: o.Exchange.MaxLive, Versions: o.Exchange.Versions, Memory: cmp.Or(o.Exchange.MaxHeld, m.Memory)}

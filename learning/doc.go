@@ -1,8 +1,8 @@
 // Package learning is how a mind changes.
 //
 // A [Learner] owns the changeable part of a mind: it predicts every event before it sees it, and a chunk of events later writes
-// what it learnt. [Learner.Fold] takes in what another device learnt. A [Trainer] makes a base from data, and a [Head] names
-// what it was shown. What follows is what the package promises, with where each promise is kept; `yan-lab ablate` measures what
+// what it learnt. [Learner.Fold] takes in what another device learnt. A [Trainer] makes a base from data, a [Head] names
+// what it was shown, and a [Knack] is a skill made of what several devices' heads were shown. What follows is what the package promises, with where each promise is kept; `yan-lab ablate` measures what
 // every one of them adds, by switching it off.
 //
 // Where it is written. Into sections that were grown on this device and into nothing else: not into the base, which all devices

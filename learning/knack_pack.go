@@ -146,13 +146,14 @@ func (l *Lesson) factor(h *Head) {
 			left[i*width+i+j], left[(i+j)*width+i] = x, x
 		}
 	}
+	row := make([]float64, width)
 	for i := range width {
+		l.between(row[i:], i)
 		for j := i; j < width; j++ {
-			x := left[i*width+j] - float64(l.between(i, j)/(step*step))
+			x := left[i*width+j] - float64(row[j]/(step*step))
 			left[i*width+j], left[j*width+i] = x, x
 		}
 	}
-	row := make([]float64, width)
 	for len(l.rows) < 2*width*width {
 		at := 0
 		for i := range width {
@@ -182,12 +183,16 @@ func (l *Lesson) factor(h *Head) {
 	}
 }
 
-// between is Σ_g S·Sᵀ/n, what the sums say of a second moment. It is computed so that every machine comes to the same.
-func (l *Lesson) between(i, j int) (v float64) {
+// between writes Σ_g S·Sᵀ/n, what the sums say of the second moments, from the diagonal to the end of row i to dst. It is computed so that every
+// machine comes to the same.
+func (l *Lesson) between(dst []float64, i int) {
+	clear(dst)
 	for _, g := range l.groups {
-		v += float64(float64(g.sum[i]) / float64(g.count) * float64(g.sum[j]))
+		mean := float64(g.sum[i]) / float64(g.count)
+		for j, s := range g.sum[i : i+len(dst)] {
+			dst[j] += float64(mean * float64(s))
+		}
 	}
-	return v
 }
 
 // head returns the sums that the lesson tells of.
@@ -199,10 +204,12 @@ func (l *Lesson) head() *Head {
 			h.classes[s.label] = &classSum{s.count, slices.Clone(s.sum)}
 		}
 	}
+	between := make([]float64, width)
 	for i := range width {
+		l.between(between[i:], i)
 		row := h.moments[triangle(i, width):][:width-i]
 		for j := range row {
-			row[j] = int64(math.RoundToEven(l.between(i, i+j) * knackUnit))
+			row[j] = int64(math.RoundToEven(between[i+j] * knackUnit))
 		}
 		row[0] += roundingSlack(width) * knackUnit
 	}
@@ -464,9 +471,11 @@ func (l *Lesson) check() error {
 		squares[i%width] += int64(v) * int64(v)
 	}
 	most := headFull * headFull * float64(l.Examples()) * 1.25
+	between := make([]float64, 1)
 	for i, v := range squares {
 		step := float64(l.step * l.step)
-		if all := l.between(i, i) + float64(float64(v)*step); all > most+float64(64*step) {
+		l.between(between, i)
+		if all := between[0] + float64(float64(v)*step); all > most+float64(64*step) {
 			return fmt.Errorf("feature %d has a second moment of %g, more than %d examples can have", i, all, l.Examples())
 		}
 	}

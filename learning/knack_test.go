@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -452,4 +453,43 @@ func TestKnackRefuses(t *testing.T) {
 	if c := body.Shape(); c != (KnackConfig{Name: "shapes", Inputs: 2, Features: 8}) {
 		t.Errorf("its shape is %+v", c)
 	}
+}
+
+// A knack of 128 features that was shown a hundred examples, and taught by four peers who have bodies of their own, takes little memory; the random
+// features are there once for all.
+func TestKnackIsSmall(t *testing.T) {
+	cfg := KnackConfig{Inputs: 400, Features: 128}
+	r := rand.New(rand.NewPCG(5, 5))
+	x, labels := blobs(r, 100, cfg.Inputs, 10)
+	teacher := shownKnack(t, 1, cfg.Inputs, cfg.Features, 60, false)
+	lesson := lessonOf(t, teacher)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what pools hold goes with the second
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const devices = 8
+	ks := make([]*Knack, devices)
+	before := heap()
+	for i := range ks {
+		ks[i] = newKnack(t, cfg)
+		if err := ks[i].Show(x, labels); err != nil {
+			t.Fatal(err)
+		}
+		for author := range 4 {
+			if _, err := ks[i].Fold(fmt.Sprint(author), lesson); err != nil && !errors.Is(err, ErrHarm) {
+				t.Fatal(err)
+			}
+		}
+		ks[i].Answer(x[:cfg.Inputs])
+	}
+	each := (heap() - before) / devices
+	if len(ks[0].Authors()) == 0 || ks[0].all == nil || each > 150_000 {
+		t.Errorf("%d bytes each, %d lessons taken in", each, len(ks[0].Authors()))
+	}
+	t.Logf("%d bytes each", each)
+	runtime.KeepAlive(teacher)
+	runtime.KeepAlive(ks)
 }

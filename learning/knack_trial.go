@@ -25,7 +25,7 @@ const (
 	// controlDeviation is that of the normal distribution about a control.
 	controlDeviation = 0.5
 	// doubt is how many standard errors a harm has to be larger than what is allowed: few examples say little.
-	doubt = 2
+	doubt = 3
 	// fewest is how many examples something can be tried on.
 	fewest = 8
 	// thief is the share of answers which were right and are now a class that the owner never heard of.

@@ -229,9 +229,18 @@ func axpy(y []float64, a float64, x []float64) {
 // forward replaces b, (n, k), by y with L·y = b.
 func forward(l, b []float64, n, k int) {
 	for i := range n {
-		y := b[i*k : (i+1)*k]
-		for p, v := range l[i*n : i*n+i] {
-			axpy(y, v, b[p*k:(p+1)*k])
+		y, row := b[i*k:(i+1)*k], l[i*n:i*n+i]
+		p := 0
+		for ; p+4 <= i; p += 4 { // four at a time, so that y is loaded less often
+			a0, a1, a2, a3 := row[p], row[p+1], row[p+2], row[p+3]
+			b0, b1 := b[p*k:][:len(y)], b[(p+1)*k:][:len(y)]
+			b2, b3 := b[(p+2)*k:][:len(y)], b[(p+3)*k:][:len(y)]
+			for c, v := range y {
+				y[c] = v - float64(a0*b0[c]) - float64(a1*b1[c]) - float64(a2*b2[c]) - float64(a3*b3[c])
+			}
+		}
+		for ; p < i; p++ {
+			axpy(y, row[p], b[p*k:(p+1)*k])
 		}
 		for c := range y {
 			y[c] /= l[i*n+i]

@@ -89,6 +89,13 @@ func (d *device) post(to *device, late time.Duration, do func() error) {
 	d.w.loop.Plan(to.index, d.w.loop.Now()+late, do)
 }
 
+// planAt plans something that concerns all and is known beforehand, unless it was before the world was saved.
+func (w *World) planAt(at time.Duration, do func() error) {
+	if now := w.loop.Now(); at > now || now == 0 {
+		w.loop.At(at, do)
+	}
+}
+
 // after plans something that concerns all.
 func (w *World) after(late time.Duration, do func() error) {
 	w.loop.At(w.loop.Now()+max(late, 0), do)

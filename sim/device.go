@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
@@ -39,6 +40,7 @@ type device struct {
 
 	node  *node.Node // nil while it is down
 	disk  *journal   // nil for a device that never crashes: nobody would read it
+	kept  *journal   // its disk when the world was saved, until it has started from it
 	begun bool       // it has been switched on once
 	back  time.Time  // when it will be up again
 	wake  time.Time  // the Tick that is planned
@@ -138,13 +140,17 @@ func (d *device) start(how string) error {
 	if err != nil {
 		return fmt.Errorf("device %s: %w", d.opt.Name, err)
 	}
-	if d.disk != nil {
-		if err := d.disk.start(n); err != nil {
+	if j := cmp.Or(d.disk, d.kept); j != nil {
+		if err := j.start(n); err != nil {
 			return fmt.Errorf("device %s: %w", d.opt.Name, err)
 		}
 	}
 	d.node, d.wake, d.busy = n, time.Time{}, time.Time{}
 	d.thinks, d.waiting = time.Time{}, nil
+	if d.kept != nil {
+		d.kept = nil
+		d.recollect()
+	}
 	if err := d.recall(); err != nil {
 		return err
 	}

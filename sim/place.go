@@ -159,7 +159,7 @@ func (d *device) travel() {
 			d.place = v.Place
 			continue
 		}
-		d.w.after(v.From, func() error { return d.move(v.Place) })
+		d.w.planAt(v.From, func() error { return d.move(v.Place) })
 	}
 }
 
@@ -169,6 +169,6 @@ func (w *World) churn(r *rand.Rand) {
 	for range int(n + r.Float64()) {
 		d := w.devices[r.IntN(len(w.devices))]
 		d.mayStop()
-		w.after(time.Duration(r.Int64N(int64(w.opt.Talk)+1)), d.crash)
+		w.planAt(time.Duration(r.Int64N(int64(w.opt.Talk)+1)), d.crash)
 	}
 }

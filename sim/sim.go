@@ -350,10 +350,22 @@ func New(seed uint64, opt Options) (*World, error) {
 }
 
 func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
-	w := &World{seed: seed, opt: opt, byID: map[protocol.PeerID]*device{}, sabotage: s}
+	w := &World{seed: seed, opt: opt, sabotage: s}
+	return w, w.begin(nil)
+}
+
+// begin makes the world's devices and plans what is known beforehand, from the beginning or from where a world was saved.
+func (w *World) begin(s *saved) error {
+	opt := w.opt
+	w.byID = map[protocol.PeerID]*device{}
 	w.wire = w.chance(chanceWire)
-	if err := w.newLoop(0); err != nil {
-		return nil, err
+	start := time.Duration(0)
+	if s != nil {
+		start, w.events = s.head.At, s.head.Events
+		w.wire = rand.New(rand.NewPCG(w.seed^uint64(start), chanceWire))
+	}
+	if err := w.newLoop(start); err != nil {
+		return err
 	}
 	keys, seeds, talk := w.chance(chanceKeys), w.chance(chanceSeeds), w.chance(chanceTalk)
 	for i, o := range opt.Devices {
@@ -375,23 +387,32 @@ func newWorld(seed uint64, opt Options, s sabotage) (*World, error) {
 			d.links = o.Links.withDefaults()
 		}
 		d.travel()
+		if s != nil {
+			if err := d.thaw(&s.devices[i]); err != nil {
+				return err
+			}
+		}
 		d.rest()
 		w.devices = append(w.devices, d)
 		w.byID[d.id] = d
 	}
 	w.overlay()
-	if err := w.plan(talk); err != nil {
-		return nil, err
+	w.plan(talk)
+	if s != nil {
+		if len(s.head.Cuts) != len(w.cuts) {
+			return fmt.Errorf("%w: %d partitions", ErrSaved, len(s.head.Cuts))
+		}
+		w.goOn(s)
 	}
-	return w, nil
+	return nil
 }
 
 func (w *World) chance(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, purpose)) }
 
 // plan puts into the queue all that is known beforehand.
-func (w *World) plan(talk *rand.Rand) error {
+func (w *World) plan(talk *rand.Rand) {
 	for _, d := range w.devices {
-		w.after(time.Duration(talk.Int64N(int64(w.opt.Talk)/40+1)), d.boot)
+		w.planAt(time.Duration(talk.Int64N(int64(w.opt.Talk)/40+1)), d.boot)
 	}
 	type saying struct {
 		at time.Duration
@@ -407,9 +428,11 @@ func (w *World) plan(talk *rand.Rand) error {
 			times[i] = begin + time.Duration(talk.Int64N(int64(end-begin)+1))
 		}
 		slices.Sort(times)
-		for _, t := range times {
-			d.after(t, d.speak)
+		for i, t := range times {
 			said = append(said, saying{t, d})
+			if i >= d.next {
+				d.after(t-w.Now(), d.speak)
+			}
 		}
 	}
 	slices.SortStableFunc(said, func(a, b saying) int { return cmp.Compare(a.at, b.at) })
@@ -422,7 +445,7 @@ func (w *World) plan(talk *rand.Rand) error {
 		for k := range w.opt.Faults.Crashes {
 			d := w.devices[victims[k%len(victims)]]
 			d.mayStop()
-			w.after(w.opt.Talk/10+time.Duration(r.Int64N(int64(w.opt.Talk*8/10)+1)), d.crash)
+			w.planAt(w.opt.Talk/10+time.Duration(r.Int64N(int64(w.opt.Talk*8/10)+1)), d.crash)
 		}
 	}
 	w.churn(r)
@@ -435,10 +458,9 @@ func (w *World) plan(talk *rand.Rand) error {
 			c.first[i] = true
 		}
 		w.cuts = append(w.cuts, c)
-		w.after(c.From, func() error { return w.divide(c) })
-		w.after(c.From+c.For, func() error { return w.heal(c) })
+		w.planAt(c.From, func() error { return w.divide(c) })
+		w.planAt(c.From+c.For, func() error { return w.heal(c) })
 	}
-	return nil
 }
 
 // Now is how long the world has existed.

@@ -147,8 +147,8 @@ func (d *device) mayStop() {
 func (d *device) rest() {
 	for _, s := range d.opt.Away {
 		d.mayStop()
-		d.w.after(s.From, func() error { return d.leaveOff(s.For) })
-		d.w.after(s.From+s.For, d.restart)
+		d.w.planAt(s.From, func() error { return d.leaveOff(s.For) })
+		d.w.planAt(s.From+s.For, d.restart)
 	}
 }
 

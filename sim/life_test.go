@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -294,5 +295,49 @@ func TestCentralOfOnesOwn(t *testing.T) {
 		if got, want := d.config().Exchange.Central, uint8(i/3*7); got != want {
 			t.Errorf("%s has %d, want %d", d.opt.Name, got, want)
 		}
+	}
+}
+
+// In random worlds whose devices live all kinds of lives at once, all laws hold.
+func TestAllKindsOfLives(t *testing.T) {
+	shown, liars, slow := 0, 0, 0
+	for seed := range uint64(12) {
+		o := Storm(seed)
+		o.Features = 16
+		r := rand.New(rand.NewPCG(seed, 4242))
+		if r.IntN(3) == 0 {
+			o.Exchange.MaxLive, o.Exchange.Versions = 2+r.IntN(4), 1+r.IntN(3)
+		}
+		for i := range o.Devices {
+			d := &o.Devices[i]
+			if r.IntN(3) == 0 {
+				shown++
+				d.Shown, d.Stream, d.Held = shapes(r.Uint64(), []int{r.IntN(6), r.IntN(6)}, 4+r.IntN(20), nil), nil, nil
+				if r.IntN(5) == 0 {
+					d.Shown = shapes(r.Uint64(), []int{1, 2}, 10, []string{"x", "y"})
+				}
+				if r.IntN(2) == 0 {
+					d.Skill = "shapes"
+				}
+			}
+			if r.IntN(6) == 0 {
+				liars++
+				d.Attack, d.Central = Liar, 9
+			}
+			if r.IntN(5) == 0 {
+				slow++
+				d.Speed = r.Float64()
+			}
+		}
+		w, err := New(seed, o)
+		if err == nil {
+			err = w.Play(o.StormFor())
+		}
+		if err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+	if min(shown, liars, slow) < 5 {
+		t.Errorf("%d show, %d lie, %d are slow", shown, liars, slow)
 	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -28,6 +29,9 @@ type options struct {
 	until      uint64
 	storm      int
 	minimise   string
+	save       string
+	saveEvery  time.Duration
+	resume     string
 }
 
 func main() { ui.Main(command()) }
@@ -79,33 +83,49 @@ interrupt ends it with what was measured so far.`,
 	f.StringVar(&o.transcript, "transcript", "", "write a line for each event into this file")
 	f.Uint64Var(&o.until, "until", 0, "end after so many events, as a broken law says to see it again")
 	f.StringVar(&o.minimise, "minimise", "", "if a law is broken, make the world smaller as long as it is, and write it as `FILE`.yaml")
+	f.StringVar(&o.save, "save", "", "write the world into this `FILE` now and then, and when it is interrupted")
+	f.DurationVar(&o.saveEvery, "save-every", 10*time.Minute, "virtual time between two saves; each is a power cut for every device")
+	f.StringVar(&o.resume, "resume", "", "go on from a `FILE` that was saved, with what was asked for then")
+	c.MarkFlagsMutuallyExclusive("resume", "scenario")
+	c.MarkFlagsMutuallyExclusive("resume", "devices")
+	c.MarkFlagsMutuallyExclusive("resume", "seed")
+	c.MarkFlagsMutuallyExclusive("resume", "for")
 	f.IntVar(&o.storm, "storm", 0, "play so many small random worlds, with all that can go wrong, until a law is broken")
 	return c
 }
 
-// load reads the scenario that is asked for, and fills in what the command line leaves to it.
-func (o *options) load() (*scenario.Scenario, []byte, error) {
-	yaml := scenario.Builtin(o.scenario)
-	if yaml == nil {
-		if !strings.ContainsAny(o.scenario, "./\\") {
-			return nil, nil, ui.Usage("--scenario %q: there is %s; a file of your own is named with its ending, as mine.yaml", o.scenario, strings.Join(scenario.Names(), ", "))
-		}
-		var err error
-		if yaml, err = readScenario(o.scenario); err != nil {
-			return nil, nil, err
-		}
+// load reads the scenario that is asked for, and fills in what the command line leaves to it. saved is the world that it goes on
+// from, if it does.
+func (o *options) load() (s *scenario.Scenario, yaml []byte, saved *os.File, err error) {
+	if o.resume != "" {
+		saved, yaml, err = o.openSaved()
+	} else {
+		yaml, err = o.read()
 	}
-	s, err := scenario.Parse(o.scenario, yaml)
 	if err != nil {
-		return nil, nil, ui.Usage("%w", err)
+		return nil, nil, nil, err
 	}
-	if o.devices == 0 {
-		o.devices = s.Devices
+	if s, err = scenario.Parse(o.scenario, yaml); err != nil {
+		err = ui.Usage("%w", err)
+	} else {
+		o.devices, o.length = cmp.Or(o.devices, s.Devices), cmp.Or(o.length, s.Length)
+		err = o.check()
 	}
-	if o.length == 0 {
-		o.length = s.Length
+	if err != nil && saved != nil {
+		saved.Close()
 	}
-	return s, yaml, o.check()
+	return s, yaml, saved, err
+}
+
+// read returns the YAML of the scenario that is asked for.
+func (o *options) read() ([]byte, error) {
+	if yaml := scenario.Builtin(o.scenario); yaml != nil {
+		return yaml, nil
+	}
+	if !strings.ContainsAny(o.scenario, "./\\") {
+		return nil, ui.Usage("--scenario %q: there is %s; a file of your own is named with its ending, as mine.yaml", o.scenario, strings.Join(scenario.Names(), ", "))
+	}
+	return readScenario(o.scenario)
 }
 
 func readScenario(path string) ([]byte, error) {
@@ -123,6 +143,8 @@ func (o options) check() error {
 	switch {
 	case o.devices < scenario.MinDevices || o.devices > scenario.MaxDevices:
 		return ui.Usage("--devices %d: must lie between %d and %d", o.devices, scenario.MinDevices, scenario.MaxDevices)
+	case o.saveEvery < time.Second:
+		return ui.Usage("--save-every %v: must be a second of virtual time at least", o.saveEvery)
 	case o.length < scenario.MinLength || o.length > scenario.MaxLength:
 		return ui.Usage("--for %v: must lie between %v and %v", o.length, scenario.MinLength, scenario.MaxLength)
 	}

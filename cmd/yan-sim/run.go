@@ -52,11 +52,12 @@ type summary struct {
 	OwnBits  trio    `json:"own_bits_per_byte"` // on the device's own user
 
 	OwnAccuracy trio       `json:"own_accuracy"`
-	Groups      []grouped  `json:"groups,omitempty"`        // of the scenario, and the others behind them
-	Standoff    *standoff  `json:"standoff,omitempty"`      // of honest and hostile devices, if there are any
-	Spreading   *spreading `json:"first_teacher,omitempty"` // of the skill of the only device that was taught something
-	Shows       string     `json:"shows"`                   // the scenario's sentence
-	Interrupted bool       `json:"interrupted,omitempty"`   // it ended early, and mesh is the last sample
+	Groups      []grouped  `json:"groups,omitempty"`          // of the scenario, and the others behind them
+	Standoff    *standoff  `json:"standoff,omitempty"`        // of honest and hostile devices, if there are any
+	Spreading   *spreading `json:"first_teacher,omitempty"`   // of the skill of the only device that was taught something
+	Shows       string     `json:"shows"`                     // the scenario's sentence
+	Interrupted bool       `json:"interrupted,omitempty"`     // it ended early, and mesh is the last sample
+	Resumed     float64    `json:"resumed_seconds,omitempty"` // virtual time at which it went on; what is counted over time begins there
 
 	Laws       []lawHeld `json:"laws"`
 	Seed       uint64    `json:"seed"`
@@ -83,9 +84,12 @@ func run(c *cobra.Command, o options) error {
 	if o.storm > 0 {
 		return storm(c, o)
 	}
-	sc, yaml, err := o.load()
+	sc, yaml, saved, err := o.load()
 	if err != nil {
 		return err
+	}
+	if saved != nil {
+		defer saved.Close()
 	}
 	world, err := sc.World(o.devices, o.seed, o.length, source{})
 	if err != nil {
@@ -108,6 +112,9 @@ func run(c *cobra.Command, o options) error {
 	s.command, s.settings = o.command(), string(yaml)
 	began := time.Now()
 	r := running{ctx: c.Context(), stderr: c.ErrOrStderr(), o: o, sc: sc, groups: world.Groups, opt: world.Options, s: &s}
+	if saved != nil {
+		r.saved = saved
+	}
 	r.opt.Transcript, r.opt.Until = script, o.until
 	failed := r.simulate()
 	s.Wall = time.Since(began).Seconds()
@@ -178,6 +185,7 @@ type running struct {
 	opt    sim.Options
 	s      *summary
 	lead   *lead
+	saved  io.Reader // the world that it goes on from; nil if it begins
 }
 
 // simulate runs the world through storm and calm, and has everyone examined.
@@ -197,12 +205,15 @@ func (r *running) simulate() error {
 		bar.Set(int64(virtual / time.Second))
 		return r.ctx.Err()
 	}
-	w, err := sim.New(r.o.seed, r.opt)
+	w, err := r.begin()
 	if err != nil {
 		return err
 	}
 	defer r.tell(w)
 	if err := r.storm(w); err != nil {
+		if r.o.save != "" && r.ctx.Err() != nil {
+			err = errors.Join(err, r.save(w))
+		}
 		return err
 	}
 	if err := w.Calm(); err != nil {
@@ -232,8 +243,19 @@ func (r *running) tell(w *sim.World) {
 func (r *running) storm(w *sim.World) error {
 	points := r.sc.Exam.Points
 	every := (leastSteps + points - 1) / points
+	next := w.Now() + r.o.saveEvery
 	for k := range points * every {
-		if err := w.Run(r.o.length*time.Duration(k+1)/time.Duration(points*every) - w.Now()); err != nil {
+		d := r.o.length*time.Duration(k+1)/time.Duration(points*every) - w.Now()
+		if d <= 0 {
+			continue // that was before it was saved
+		}
+		if r.o.save != "" && w.Now() >= next {
+			if err := r.save(w); err != nil {
+				return err
+			}
+			next = w.Now() + r.o.saveEvery
+		}
+		if err := w.Run(d); err != nil {
 			return err
 		}
 		r.s.seen.sample(w)

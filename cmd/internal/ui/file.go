@@ -1,12 +1,21 @@
 package ui
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 )
 
 // WriteFile writes a result: whoever reads path finds the old content or the new, never a part.
-func WriteFile(path string, b []byte) (err error) {
+func WriteFile(path string, b []byte) error {
+	return WriteFileFrom(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// WriteFileFrom is WriteFile for what is too much to have at once: write writes all of it.
+func WriteFileFrom(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".part-*")
 	if err != nil {
 		return err
@@ -17,7 +26,7 @@ func WriteFile(path string, b []byte) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	if _, err := f.Write(b); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil {

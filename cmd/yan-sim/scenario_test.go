@@ -151,12 +151,23 @@ func TestInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := &after{Context: t.Context(), left: 3}
-	r := &running{ctx: ctx, stderr: io.Discard, o: options{devices: 4, seed: 1, length: time.Minute}, sc: sc, opt: world.Options, s: s}
+	file := filepath.Join(t.TempDir(), "world")
+	r := &running{ctx: ctx, stderr: io.Discard, o: options{devices: 4, seed: 1, length: time.Minute, save: file, saveEvery: time.Hour}, sc: sc, opt: world.Options, s: s}
 	if err := r.simulate(); !errors.Is(err, errStop) {
 		t.Fatalf("it ended with %v", err)
 	}
 	if s.Events == 0 || s.Virtual == 0 || s.Kinds["have"] == 0 {
 		t.Errorf("nothing is told of what was: %+v", s)
+	}
+	r.o.resume, r.ctx = file, t.Context()
+	f, _, err := r.o.openSaved()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r.saved = f
+	if err := r.simulate(); err != nil || s.Resumed == 0 || s.Resumed > 60 || s.Virtual < 60 {
+		t.Errorf("it went on at %v, to %v: %v", s.Resumed, s.Virtual, err)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sim
 
 import (
@@ -29,9 +31,11 @@ func BenchmarkDevice(b *testing.B) {
 			return l
 		}
 		b.Run("learn/"+name, func(b *testing.B) {
+			before := cpu(b)
 			for i := range b.N {
 				learnt(b, i)
 			}
+			b.ReportMetric(1e3*(cpu(b)-before)/float64(b.N), "CPU-ms/op")
 		})
 		b.Run("try/"+name, func(b *testing.B) {
 			var ds []*learning.Delta
@@ -42,15 +46,17 @@ func BenchmarkDevice(b *testing.B) {
 				}
 				ds = append(ds, d)
 			}
-			var l *learning.Learner
-			for i := 0; b.Loop(); i++ {
-				if i%len(ds) == 0 {
-					b.StopTimer()
-					l = learnt(b, i)
-					b.StartTimer()
+			used, n := 0.0, 0
+			for b.Loop() {
+				l := learnt(b, n)
+				before := cpu(b)
+				for i, d := range ds {
+					_, _ = l.Fold(fmt.Sprint("peer ", i), d) // what is of no use is tried as well
 				}
-				_, _ = l.Fold(fmt.Sprint("peer ", i), ds[i%len(ds)]) // what is of no use is tried as well
+				used += cpu(b) - before
+				n += len(ds)
 			}
+			b.ReportMetric(1e3*used/float64(n), "CPU-ms/trial")
 		})
 	}
 }

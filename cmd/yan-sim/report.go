@@ -127,12 +127,20 @@ func (s summary) results() grid {
 		switch {
 		case right == 0 && bits == 0: // it was not measured
 		case s.Bits != (trio{}):
-			g.Rows = append(g.Rows, []string{w.name, share(right), fmt.Sprintf("%.4f", bits), share(own), fmt.Sprintf("%.4f", ownBits)})
+			g.Rows = append(g.Rows, []string{w.name, share(right), fmt.Sprintf("%.4f", bits), ifKnown(own, share(own)), fmt.Sprintf("%.4f", ownBits)})
 		default:
-			g.Rows = append(g.Rows, []string{w.name, share(right), share(own)})
+			g.Rows = append(g.Rows, []string{w.name, share(right), ifKnown(own, share(own))})
 		}
 	}
 	return g
+}
+
+// ifKnown is a figure, or a dash if it was not measured.
+func ifKnown(v float64, figure string) string {
+	if v == 0 {
+		return "–"
+	}
+	return figure
 }
 
 // knowledge is how what devices know changed with time.

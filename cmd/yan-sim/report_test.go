@@ -177,7 +177,7 @@ func TestEmptyPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	wellFormed(t, page)
-	for _, want := range []string{"The run ended early.", "&lt;one&gt;", "No device was asked", "Nobody sent anything", "No device tried", "No device was central"} {
+	for _, want := range []string{"The run ended early.", "&lt;one&gt;", "nothing is known", "No device was asked", "Nobody sent anything", "No device tried", "No device was central"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page has no %q", want)
 		}

@@ -80,6 +80,9 @@ func (s summary) print(w io.Writer, width int, colour bool) error {
 	p.centrals(s)
 	p.mishaps(s)
 	p.line("")
+	if s.failed != "" || s.Interrupted {
+		p.line("the run ended before the calm was over: of what has to hold then nothing is known")
+	}
 	for _, l := range s.Laws {
 		word := p.in(green, "held") + "  "
 		if !l.Held {
@@ -106,6 +109,9 @@ func (p *printer) curves(s summary) {
 			v := get(q).Mid
 			y = append(y, v)
 			low, high = min(low, v), max(high, v)
+		}
+		if least := 0.05 * math.Abs(high); high-low < least { // else chance looks like a change
+			low, high = (low+high-least)/2, (low+high+least)/2
 		}
 		end := get(ps[len(ps)-1])
 		from, to := print(y[0]), print(y[len(y)-1])
@@ -144,7 +150,7 @@ func (p *printer) teachers(s summary) {
 	p.head("taught", fmt.Sprintf("%s: %s taken in, %s undone, %s refused; the strongest teachers, in nats an event", plural(all.tried, "try", "tries"), count(all.taken), count(all.harmful), count(all.refused)))
 	order := c.strongest(c.teachers)
 	order = order[:min(len(order), fewNamed)]
-	most := max(c.teachers[order[0]].gain, 1e-9)
+	most := max(c.teachers[order[0]].gain, 1e-4)
 	for _, i := range order {
 		l := c.teachers[i]
 		p.line("  %s  %s  %s %s", pad(chart.Short(c.shown(i), 22), 22), padLeft(signed(l.gain), 9), p.in(blue, chart.Bar(l.gain/most, min(p.room(54), 40))), p.in(faint, fmt.Sprintf("taken in %s", plural(l.taken, "time", "times"))))

@@ -145,14 +145,14 @@ func TestInterrupt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc.Data.Amount = 480
+	sc.Data.Amount, sc.Base, sc.Exam = 480, "tiny", scenario.Exam{Devices: 2, Texts: 1, Bytes: 64, Points: 2}
 	world, err := sc.World(4, 1, time.Minute, source{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := &after{Context: t.Context(), left: 3}
+	ctx := &after{Context: t.Context(), left: 1}
 	file := filepath.Join(t.TempDir(), "world")
-	r := &running{ctx: ctx, stderr: io.Discard, o: options{devices: 4, seed: 1, length: time.Minute, save: file, saveEvery: time.Hour}, sc: sc, opt: world.Options, s: s}
+	r := &running{ctx: ctx, stderr: io.Discard, o: options{devices: 4, seed: 1, length: time.Minute, save: file, saveEvery: time.Hour}, sc: sc, groups: world.Groups, opt: world.Options, s: s}
 	if err := r.simulate(); !errors.Is(err, errStop) {
 		t.Fatalf("it ended with %v", err)
 	}

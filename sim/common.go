@@ -31,7 +31,7 @@ func (c *common) envoy(u *protocol.Update) (*envoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	e = &envoy{head, whole}
+	e = &envoy{head, whole, sync.OnceValue(whole.msg.(*protocol.Update).Verify)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if first := c.envoys[u]; first != nil {

@@ -33,7 +33,10 @@ func encode(m protocol.Message) (frame, error) {
 }
 
 // An envoy is an update on the wire: its head, which is announced, and the whole.
-type envoy struct{ head, whole frame }
+type envoy struct {
+	head, whole frame
+	verify      func() error // of the whole, which is worked out once for all who fetch it
+}
 
 // A cut is a partition, and what both halves did in it.
 type cut struct {
@@ -425,16 +428,16 @@ func (w *World) fetch(from, to *device, e *envoy) error {
 	}
 	have := to.last[lineageOf(u)]
 	w.carry(to, from, request, nil, func() error {
-		w.carry(from, to, e.whole, have, func() error { return w.fetched(from, to, e.whole) })
+		w.carry(from, to, e.whole, have, func() error { return w.fetched(from, to, e) })
 		return nil
 	})
 	return nil
 }
 
 // fetched has a device hear an update that it fetched, and pass it on.
-func (w *World) fetched(from, to *device, whole frame) error {
-	u := whole.msg.(*protocol.Update)
-	if err := u.Verify(); err != nil {
+func (w *World) fetched(from, to *device, e *envoy) error {
+	u := e.whole.msg.(*protocol.Update)
+	if err := e.verify(); err != nil {
 		return nil
 	}
 	to.moved++

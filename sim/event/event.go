@@ -349,7 +349,7 @@ func (l *Loop[E, N]) cut(failed *failure) error {
 		w.had = w.had[:0]
 	}
 	slices.SortFunc(all, mark.compare)
-	var err error = ErrLimit
+	err := ErrLimit
 	n := len(all)
 	if failed != nil {
 		n, _ = slices.BinarySearchFunc(all, failed.mark, func(m, f mark) int { return cmp.Or(m.compare(f), -1) }) // and what failed

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/yanmesh/yan/exchange"
 	"github.com/yanmesh/yan/learning"
 	"github.com/yanmesh/yan/mesh/meshtest"
 	"github.com/yanmesh/yan/protocol"
@@ -393,3 +394,19 @@ func TestShowRefuses(t *testing.T) {
 }
 
 func second(_ Actions, err error) error { return err }
+
+// A central leaves lessons out: nothing comes of merging them, and nobody is blamed for it.
+func TestLessonsAreNotMerged(t *testing.T) {
+	n := start(t, 0, small, nil)
+	us := []*protocol.Update{shownTo(t, 1, 2, 30, same, "a", "b"), shownTo(t, 2, 3, 30, same, "a", "b")}
+	var inputs []mergeInput
+	for _, u := range us {
+		inputs = append(inputs, mergeInput{u.ID.Author, u.ID.Seq, u.Made, u.Digest})
+	}
+	if m, err := n.merge("things", inputs, func(i int) ([]byte, error) { return us[i].Body, nil }); err == nil {
+		t.Errorf("two lessons were merged to %v", m)
+	}
+	if x := n.takeTurn(noon, &exchange.Turn{Merges: []exchange.Merge{{Skill: "things", Inputs: us}}}); len(x.Send) > 0 {
+		t.Errorf("a central says %v of lessons", x.Send)
+	}
+}

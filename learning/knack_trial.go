@@ -17,7 +17,8 @@ import (
 // What an answer is worth is the cross-entropy, in nats, of its scores as log-odds of a fixed sharpness; of controls, of a normal
 // distribution about what the score is. It is not fitted: what a peer sends should have no say in how he is measured. And it is that among the
 // classes which were known without him. A new class takes from those that the owner knows whatever looks alike, and to be taught new classes is
-// what the mesh is for. But who teaches the owner's own things under new names takes their names from them: see thief.
+// what the mesh is for. But who teaches the owner's own things under new names takes from what tells
+// them apart, and that is harm.
 
 const (
 	// sharpness makes log-odds of scores, which are about 1 for the class and 0 for others.
@@ -28,8 +29,6 @@ const (
 	doubt = 3
 	// fewest is how many examples something can be tried on.
 	fewest = 8
-	// thief is the share of answers which were right and are now a class that the owner never heard of.
-	thief = 0.25
 	// suspectEvery is after how many examples what all know together is compared with what the owner showed.
 	suspectEvery = 16
 	// suspects is how many lessons are tried again each time that it is worse.
@@ -101,12 +100,6 @@ func (k *Knack) losses(o *opinions, among []string) []float64 {
 	return list
 }
 
-// best is the class that row i scores most for.
-func (o *opinions) best(i int) string {
-	row := o.scores[i*len(o.classes) : (i+1)*len(o.classes)]
-	return o.classes[slices.Index(row, slices.Max(row))]
-}
-
 // compare returns by how many nats an example what is said after is better than before, and whether it is worse beyond doubt.
 func (k *Knack) compare(before, after *opinions) (gain float64, harm bool) {
 	among := slices.DeleteFunc(slices.Clone(before.classes), func(c string) bool { return !slices.Contains(after.classes, c) })
@@ -125,22 +118,6 @@ func (k *Knack) compare(before, after *opinions) (gain float64, harm bool) {
 	}
 	if gain+float64(doubt*math.Sqrt(squares/float64(n*max(n-1, 1)))) < -k.harm {
 		return gain, true
-	}
-	if k.cfg.Controls {
-		return gain, false
-	}
-	right, stolen := 0.0, 0.0
-	for i, label := range k.kept.labels {
-		if before.best(i) != label {
-			continue
-		}
-		right++
-		if _, known := slices.BinarySearch(before.classes, after.best(i)); !known {
-			stolen++
-		}
-	}
-	if right >= fewest && stolen > thief*right {
-		return -stolen / n * math.Ln2, true // at least so much: what was likelier than anything else is not any more
 	}
 	return gain, false
 }

@@ -84,10 +84,10 @@ type answered struct {
 
 func (a *answered) leaveOneOut(l, weights []float64, width int, classes []string, full float64) []float64 {
 	n, k := len(a.rows)/width, len(classes)
-	columns := make([]float64, len(a.rows)) // (width, n)
+	columns := make([]float32, len(a.rows)) // (width, n)
 	for i := range n {
 		for j, v := range a.rows[i*width : (i+1)*width] {
-			columns[j*n+i] = v
+			columns[j*n+i] = float32(v)
 		}
 	}
 	scores := make([]float64, n*k)
@@ -98,11 +98,11 @@ func (a *answered) leaveOneOut(l, weights []float64, width int, classes []string
 			}
 		}
 	}
-	forward(l, columns, width, n)
+	forwardMany(l, columns, width, n)
 	own := make([]float64, n)
 	for j := range width {
 		for i, v := range columns[j*n : (j+1)*n] {
-			own[i] += float64(v * v)
+			own[i] += float64(float64(v) * float64(v))
 		}
 	}
 	for i := range n {
@@ -165,8 +165,11 @@ func (r *Readout) Answer(x []float32) []string {
 // solveBlock is how many columns of the factor are done at a time, so that they stay in the cache.
 const solveBlock = 64
 
-// choleskyBlocked replaces the lower triangle of a by L with L·Lᵀ = a.
+// choleskyBlocked replaces the lower triangle of a by L with L·Lᵀ = a. What a block of columns takes off the rest, which is nearly all of the work, goes
+// through the kernel: a product of 24 bits is off by a millionth of what the ridge is.
 func choleskyBlocked(a []float64, n int) error {
+	sc := headScratches.Get().(*headScratch)
+	defer headScratches.Put(sc)
 	for from := 0; from < n; from += solveBlock {
 		to := min(from+solveBlock, n)
 		for i := from; i < n; i++ {
@@ -182,33 +185,29 @@ func choleskyBlocked(a []float64, n int) error {
 				}
 			}
 		}
-		for i := to; i < n; i++ {
-			subtractProducts(a, n, i, from, to)
-		}
+		subtractProducts(sc, a, n, from, to)
 	}
 	return nil
 }
 
-// subtractProducts takes the products of row i with the rows before it, over columns from … to, off row i: four
-// rows at a time, so that each number is loaded less often.
-func subtractProducts(a []float64, n, i, from, to int) {
-	x := a[i*n+from : i*n+to]
-	j := to
-	for ; j+4 <= i+1; j += 4 {
-		b0, b1 := a[j*n+from:][:len(x)], a[(j+1)*n+from:][:len(x)]
-		b2, b3 := a[(j+2)*n+from:][:len(x)], a[(j+3)*n+from:][:len(x)]
-		var s0, s1, s2, s3 float64
-		for p, v := range x {
-			s0 += float64(v * b0[p])
-			s1 += float64(v * b1[p])
-			s2 += float64(v * b2[p])
-			s3 += float64(v * b3[p])
+// subtractProducts takes the products of all rows below to, over columns from … to, off the lower triangle there.
+func subtractProducts(sc *headScratch, a []float64, n, from, to int) {
+	b, m := to-from, n-to
+	sc.rows, sc.panel = grow(sc.rows, m*b), grow(sc.panel, headPanel*m)
+	for i := range m {
+		for j, v := range a[(to+i)*n+from:][:b] {
+			sc.rows[i*b+j] = float32(v)
 		}
-		y := a[i*n+j:][:4]
-		y[0], y[1], y[2], y[3] = y[0]-s0, y[1]-s1, y[2]-s2, y[3]-s3
 	}
-	for ; j <= i; j++ {
-		a[i*n+j] -= dot64(x, a[j*n+from:][:len(x)])
+	for top := 0; top < m; top += headPanel {
+		end := min(top+headPanel, m)
+		kernel.Gemm(sc.ws, sc.panel, end, sc.rows[top*b:], b, 1, sc.rows, 1, b, end-top, end, b, false)
+		for i := top; i < end; i++ {
+			y := a[(to+i)*n+to:][:i+1]
+			for j, v := range sc.panel[(i-top)*end:][:i+1] {
+				y[j] -= float64(v)
+			}
+		}
 	}
 }
 
@@ -229,21 +228,46 @@ func axpy(y []float64, a float64, x []float64) {
 // forward replaces b, (n, k), by y with L·y = b.
 func forward(l, b []float64, n, k int) {
 	for i := range n {
-		y, row := b[i*k:(i+1)*k], l[i*n:i*n+i]
-		p := 0
-		for ; p+4 <= i; p += 4 { // four at a time, so that y is loaded less often
-			a0, a1, a2, a3 := row[p], row[p+1], row[p+2], row[p+3]
-			b0, b1 := b[p*k:][:len(y)], b[(p+1)*k:][:len(y)]
-			b2, b3 := b[(p+2)*k:][:len(y)], b[(p+3)*k:][:len(y)]
-			for c, v := range y {
-				y[c] = v - float64(a0*b0[c]) - float64(a1*b1[c]) - float64(a2*b2[c]) - float64(a3*b3[c])
-			}
-		}
-		for ; p < i; p++ {
-			axpy(y, row[p], b[p*k:(p+1)*k])
+		y := b[i*k : (i+1)*k]
+		for p, v := range l[i*n : i*n+i] {
+			axpy(y, v, b[p*k:(p+1)*k])
 		}
 		for c := range y {
 			y[c] /= l[i*n+i]
+		}
+	}
+}
+
+// forwardMany is forward for many columns, with the kernel's precision: b is (n, k).
+func forwardMany(l []float64, b []float32, n, k int) {
+	sc := headScratches.Get().(*headScratch)
+	defer headScratches.Put(sc)
+	for from := 0; from < n; from += solveBlock {
+		to := min(from+solveBlock, n)
+		sc.in, sc.panel = grow(sc.in, (to-from)*max(from, 1)), grow(sc.panel, (to-from)*k)
+		if from > 0 {
+			for i := from; i < to; i++ {
+				for j, v := range l[i*n : i*n+from] {
+					sc.in[(i-from)*from+j] = float32(v)
+				}
+			}
+			kernel.Gemm(sc.ws, sc.panel, k, sc.in, from, 1, b, k, 1, to-from, k, from, false)
+			for i, v := range sc.panel[:(to-from)*k] {
+				b[from*k+i] -= v
+			}
+		}
+		for i := from; i < to; i++ {
+			y := b[i*k : (i+1)*k]
+			for p := from; p < i; p++ {
+				v := float32(l[i*n+p])
+				for c, x := range b[p*k : (p+1)*k] {
+					y[c] -= float32(v * x)
+				}
+			}
+			d := float32(l[i*n+i])
+			for c := range y {
+				y[c] /= d
+			}
 		}
 	}
 }

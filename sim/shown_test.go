@@ -175,7 +175,8 @@ func TestUsersWhoDo(t *testing.T) {
 	}
 }
 
-// Whose user calls things by wrong names is told that it does harm by those who know better; the others are as well off without it.
+// Whose user calls things by wrong names does harm where others know better, and that is seen; most of what the others know stays right, and none of
+// them is taken for a liar.
 func TestUsersWhoShowWrongly(t *testing.T) {
 	o := showing(7)
 	for i := range o.Devices { // everyone knows four classes, so that everyone can tell
@@ -190,7 +191,7 @@ func TestUsersWhoShowWrongly(t *testing.T) {
 		t.Error("it shows what is right")
 	}
 	s := w.Standoff()
-	if s.Harmful < 3 || s.Wronged > 0 {
+	if s.Harmful < 1 || s.Wronged > 0 {
 		t.Errorf("%+v", s)
 	}
 	r, err := w.Examine(Exam{})

@@ -383,7 +383,7 @@ func cluster(samples []float32, dim, k int) []int32 {
 			for c := range k {
 				var d float32
 				for j, v := range centre[c*dim : (c+1)*dim] {
-					d += (x[j] - v) * (x[j] - v)
+					d += float32((x[j] - v) * (x[j] - v))
 				}
 				if d < best {
 					best, label[i] = d, int32(c)

@@ -165,7 +165,7 @@ func (d *device) travel() {
 
 // churn plans who crashes, besides the Crashes.
 func (w *World) churn(r *rand.Rand) {
-	n := w.opt.Faults.Churn * float64(len(w.devices)) * w.opt.Talk.Hours()
+	n := float64(w.opt.Faults.Churn * float64(len(w.devices)) * w.opt.Talk.Hours()) // rounded, the same on every machine
 	for range int(n + r.Float64()) {
 		d := w.devices[r.IntN(len(w.devices))]
 		d.mayStop()

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +24,7 @@ var (
 	transcriptFrom = flag.String("transcript-from", "", "the transcript that it compares its own with; if empty, it has plain Go write one")
 )
 
-// portable returns a world that takes seconds where every instruction is emulated, and has in it what there is: learning, gossip, trial,
+// portable returns a world that takes seconds where every instruction is emulated, and has in it what there is: learning of text and of examples, gossip, trial,
 // crashes and a partition.
 func portable(t *testing.T) string {
 	o := Options{
@@ -36,6 +37,18 @@ func portable(t *testing.T) string {
 	for i := range 3 {
 		o.Devices = append(o.Devices, Device{Name: fmt.Sprintf("user-%d", i), Stream: lines(uint64(i), 320)})
 	}
+	r := rand.New(rand.NewPCG(3, 7))
+	for i := range 2 {
+		e := &Examples{Inputs: 8}
+		for k := range 24 {
+			for j := range e.Inputs {
+				e.X = append(e.X, float32(float64(0.4*r.Float64())+0.3*float64(k%2*(1-2*(j%2)))))
+			}
+			e.Labels = append(e.Labels, []string{"odd", "even"}[k%2])
+		}
+		o.Devices = append(o.Devices, Device{Name: fmt.Sprintf("shower-%d", i), Skill: "parity", Shown: e})
+	}
+	o.Features = 32
 	var b strings.Builder
 	o.Transcript = &b
 	w, err := New(3, o)

@@ -9,7 +9,7 @@ import (
 // With room for a few, every device holds a few, hears of few, and all laws hold in the worst of weathers.
 func TestRoomForAFew(t *testing.T) {
 	bodies := func(devices, room int) float64 {
-		o := storm(small(devices))
+		o := storm(light(devices))
 		o.Exchange.MaxLive = room
 		o.Learning.Recent, o.Learning.Reservoir = 64, 8
 		for i := range o.Devices {

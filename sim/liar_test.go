@@ -4,11 +4,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/yanmesh/yan/model/base"
 )
 
 // Who lies when it is central is found out by all who merge the same, and asked no more; the honest go on, and merge without it.
 func TestLiarsAsCentral(t *testing.T) {
-	o := cell(7)
+	o := cell(6)
+	o.Base = base.Tiny()
 	o.Talk = 12 * time.Minute
 	for i := range o.Devices {
 		o.Devices[i].Skill = "news"
@@ -31,7 +34,7 @@ func TestLiarsAsCentral(t *testing.T) {
 			t.Errorf("%s convicted %d", d.opt.Name, n)
 		}
 		al := c.Aligned()
-		if len(al) != 1 || w.byID[al[0].Author].opt.Attack != "" || len(al[0].Inputs) < 5 {
+		if len(al) != 1 || w.byID[al[0].Author].opt.Attack != "" || len(al[0].Inputs) < 4 {
 			t.Errorf("%s has aligned %+v", d.opt.Name, al)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,22 @@ func TestPicturesMeanSomething(t *testing.T) {
 	l := Lanes{Width: time.Minute, End: 2 * time.Minute, Lanes: []Lane{{Counts: []int{1, 4}}}}.SVG(300)
 	if !strings.Contains(l, `fill-opacity="0.65"`) || !strings.Contains(l, `fill-opacity="1.00"`) {
 		t.Errorf("more is not darker:\n%s", l)
+	}
+}
+
+var text = regexp.MustCompile(`<text x="([0-9.]+)" y="[0-9.]+" text-anchor="start">([^<]*)<`)
+
+// What a strip says of itself fits a telephone.
+func TestStripFitsATelephone(t *testing.T) {
+	found := text.FindAllStringSubmatch(Strip{Width: time.Minute, End: time.Hour}.SVG(340), -1)
+	if len(found) < 2 {
+		t.Fatalf("%q", found)
+	}
+	for _, m := range found {
+		x, err := strconv.ParseFloat(m[1], 64)
+		if end := x + 6.8*float64(utf8.RuneCountInString(m[2])); err != nil || end > 340 {
+			t.Errorf("%q ends at %v: %v", m[2], end, err)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func (s Strip) SVG(width float64) string {
 	height := 2*lineHeight + high + 22 + 2*low + marginEnd
 	f := &frame{drawing: newDrawing(width, height), x: scale{0, max(s.End.Seconds(), 1e-3), 10, width - 10}}
 	f.text(f.x.low, 11, "start", "whose turn it was")
-	f.text(f.x.low, lineHeight+high+25, "start", "others that took in what it had merged ▲, and that did not ▼")
+	f.text(f.x.low, lineHeight+high+25, "start", "others that took in what it merged ▲, or not ▼")
 	middle := 2*lineHeight + high + 20 + low
 	most := 1.0
 	together := map[time.Duration]int{}

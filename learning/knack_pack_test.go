@@ -75,6 +75,28 @@ func TestLessonCarriesTheSums(t *testing.T) {
 		if ridge := from.cfg.Ridge * from.trace() / float64(from.width()); math.Sqrt(off) > 2.5*ridge+float64(2*roundingSlack(from.width())) {
 			t.Errorf("seed %d, %d examples: the second moments are off by %.0f, the ridge is %.0f", seed, n, math.Sqrt(off), ridge)
 		}
+		// What is rounded is no more than what the diagonal gets against it (Gershgorin).
+		width := to.width()
+		between, rounded := make([]float64, width), make([]float64, width)
+		for i := range width {
+			l.between(between[i:], i)
+			for j := i; j < width; j++ {
+				said := between[j]
+				for row := range slices.Chunk(l.rows, width) {
+					said += float64(l.step*l.step) * float64(row[i]) * float64(row[j])
+				}
+				d := float64(to.moments[triangle(i, width)+j-i])/knackUnit - said
+				if j == i {
+					rounded[i] -= d
+					continue
+				}
+				rounded[i] += math.Abs(d)
+				rounded[j] += math.Abs(d)
+			}
+		}
+		if worst := slices.Max(rounded); worst > 1e-6 {
+			t.Fatalf("seed %d: rounded by %v more than the diagonal has", seed, worst)
+		}
 		again, err := l.encode()
 		if err != nil || !bytes.Equal(again, body) {
 			t.Errorf("seed %d: written again it is something else, %v", seed, err)

@@ -382,7 +382,7 @@ func TestKnackSnapshot(t *testing.T) {
 			t.Errorf("before it wakes: %v", err)
 		}
 		b.Wake(func(d [32]byte) ([]byte, bool) { body, ok := bodies[d]; return body, ok })
-		if again, err := b.MarshalJSON(); err != nil || string(again) != string(written) {
+		if again, err := b.MarshalJSON(); err != nil || string(again) != string(written) || b.due != a.due || a.due == 0 {
 			t.Errorf("written again it is something else, %v", err)
 		}
 		for _, k := range []*Knack{a, b} {

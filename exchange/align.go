@@ -41,6 +41,7 @@ type alignment struct {
 	suspect map[protocol.Digest]string      // records that others call false, and the skill
 	accuse  []*protocol.Convict             // to be told in the next round, unless someone else did
 	aligned map[string]*Aligned             // by skill
+	said    map[string][]protocol.Input     // what our own last record of a skill merged
 
 	published, accepted uint64
 }

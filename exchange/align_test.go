@@ -142,6 +142,35 @@ func TestCentralsWithoutRoomComeToAnEnd(t *testing.T) {
 	}
 }
 
+// Centrals to which different versions did harm each merge the others, once, and then there is an end of it; a new version begins it anew.
+func TestCentralsOfDifferentOpinionsComeToAnEnd(t *testing.T) {
+	w := swarm(4)
+	for i, n := range w.nodes {
+		n.judge = func(u *protocol.Update) (protocol.Verdict, int64) {
+			if u.ID.Author == w.nodes[(i+1)%4].cfg.Self {
+				return protocol.Harmful, -1
+			}
+			return protocol.Folded, 5
+		}
+	}
+	for range 2 {
+		for _, n := range w.nodes {
+			w.offer(n.name, "music", 100, 0)
+		}
+		w.log.Reset()
+		w.run(30 * time.Minute)
+		if n := strings.Count(w.log.String(), "to all: record"); n == 0 || n > len(w.nodes) {
+			t.Errorf("%d records of %d centrals", n, len(w.nodes))
+		}
+		w.agree(t)
+		w.log.Reset()
+		w.run(30 * time.Minute)
+		if strings.Contains(w.log.String(), "record of") {
+			t.Errorf("with nothing new: %s", w.log.String())
+		}
+	}
+}
+
 // A central that merged a version of its own which it signed for nobody else holds up nobody: the next one merges what all have.
 func TestASolitaryRecordIsPassedOver(t *testing.T) {
 	w, e, first := scene(t)

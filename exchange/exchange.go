@@ -190,6 +190,7 @@ func New(cfg Config) *Machine {
 			wants:   make(map[protocol.Digest]recordWant),
 			suspect: make(map[protocol.Digest]string),
 			aligned: make(map[string]*Aligned),
+			said:    make(map[string][]protocol.Input),
 		},
 	}
 }

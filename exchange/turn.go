@@ -84,7 +84,7 @@ func (m *Machine) turn(now time.Time) {
 	}
 }
 
-// strange reports whether most of those who may be central have come, or we to them, too late to be counted in a term. They count
+// strange reports whether half of those who may be central or more have come, or we to them, too late to be counted in a term. They count
 // each other, and whoever counted without them would know better than all of them whose turn it is, and merge what suits nobody else.
 func (m *Machine) strange(e mesh.Term) bool {
 	old, young := 0, 0
@@ -97,7 +97,7 @@ func (m *Machine) strange(e mesh.Term) bool {
 			young++
 		}
 	}
-	return young > old
+	return young > 0 && young >= old
 }
 
 func (m *Machine) candidates(e mesh.Term) (cs []mesh.Candidate) {
@@ -226,11 +226,12 @@ func (m *Machine) solitary(r *record, s protocol.Aligned) bool {
 	})
 }
 
-// content reports whether one that has no room for all versions has all those that it holds merged. The last record is of a central
-// that may hold others: if each were to merge its own anew because of that, they would take turns at it for ever.
+// content reports whether those versions that we would merge have been merged before as far as that goes: in our own last record, or, where we have
+// no room for all, in what we follow. The last record is of a central that may hold others, or have found others to do harm: if
+// each were to merge its own anew because of that, they would take turns at it for ever.
 func (m *Machine) content(skill string, us []*protocol.Update) bool {
 	al := m.al.aligned[skill]
-	return m.in.chose && al != nil && covers(al.Inputs, us)
+	return covers(m.al.said[skill], us) || m.in.chose && al != nil && covers(al.Inputs, us)
 }
 
 // versions are the live updates by skill, in order of their authors, but for those that did harm here. Where there are too
@@ -266,6 +267,12 @@ func (m *Machine) Act(now time.Time, r *protocol.Record) (a Actions) {
 		panic("exchange: a record that nobody could read")
 	}
 	m.al.published++
+	if len(m.al.said) >= maxAlignedSet {
+		clear(m.al.said) // at worst something is said once more
+	}
+	for _, s := range own.a.Skills {
+		m.al.said[s.Skill] = s.Inputs
+	}
 	m.take(own)
 	m.say(&a, "", r)
 	m.proceed(now, &a)

@@ -26,11 +26,11 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc.Data.Amount = min(sc.Data.Amount, 240)
+	sc.Data.Amount = min(sc.Data.Amount, 200)
 	if sc.Data.Examples() {
 		sc.Data.Amount = 20
 	}
-	sc.Learning.Features = 64
+	sc.Base, sc.Learning.Features = "tiny", 64
 	sc.Exam = scenario.Exam{Devices: 4, Texts: 2, Bytes: 96, Points: 5, Centralised: sc.Exam.Centralised}
 	o := options{devices: n, scenario: sc.Name, seed: 3, length: time.Minute}
 	world, err := sc.World(n, o.seed, o.length, source{})

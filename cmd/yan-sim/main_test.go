@@ -28,7 +28,11 @@ func call(t *testing.T, args ...string) (status int, stdout, stderr string) {
 // A small world comes out the same twice, with everything that scripts rely on.
 func TestSmallWorld(t *testing.T) {
 	dir := t.TempDir()
-	args := []string{"--devices", "4", "--seed", "7", "--for", "2m", "--json"}
+	yaml := filepath.Join(dir, "few.yaml")
+	if err := os.WriteFile(yaml, []byte("name: roles\nshows: '{mesh}'\nbase: tiny\ndata: {kind: roles, amount: 2000}\nfaults: {crashes: 1}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--scenario", yaml, "--devices", "4", "--seed", "7", "--for", "2m", "--json"}
 	status, out, errs := call(t, append(args, "--out", dir, "--transcript", filepath.Join(dir, "more.txt"))...)
 	if status != ui.Done {
 		t.Fatalf("status %d: %s", status, errs)

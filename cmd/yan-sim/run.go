@@ -229,8 +229,10 @@ func (r *running) tell(w *sim.World) {
 	s := r.s
 	s.Virtual, s.Events, s.Sent = w.Now().Seconds(), w.Events(), w.Sent()/uint64(r.o.devices)
 	s.Kinds = kinds{}
-	for k := protocol.KindHello; k <= protocol.KindAnswer; k++ {
-		s.Kinds[k.String()] = w.Traffic(k).Bytes
+	for k := protocol.KindHello; k < 16; k++ {
+		if t := w.Traffic(k); k <= protocol.KindAnswer || t.Bytes > 0 { // what every mesh says, and what else this one did
+			s.Kinds[k.String()] = t.Bytes
+		}
 	}
 	s.Standoff = standoffOf(w, r.opt.Devices)
 	if n := len(s.seen.points); n > 0 && s.Accuracy.Mesh == 0 { // it ended early: the last sample has to do

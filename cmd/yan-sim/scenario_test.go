@@ -26,7 +26,7 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc.Data.Amount = min(sc.Data.Amount, 200)
+	sc.Data.Amount = min(sc.Data.Amount, 120)
 	if sc.Data.Examples() {
 		sc.Data.Amount = 20
 	}
@@ -51,7 +51,7 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 func TestBuiltinScenarios(t *testing.T) {
 	for _, name := range scenario.Names() {
 		t.Run(name, func(t *testing.T) {
-			s, _ := tiny(t, scenario.Builtin(name), 6)
+			s, _ := tiny(t, scenario.Builtin(name), 5)
 			if strings.Contains(s.Shows, "not measured") || strings.Contains(s.Shows, "{") || s.Shows == "" {
 				t.Errorf("it shows: %s", s.Shows)
 			}

@@ -140,6 +140,9 @@ func TestShownSkillsAreShared(t *testing.T) {
 	if err := snapshot(n, &d); err != nil {
 		t.Fatal(err)
 	}
+	if k := start(t, 0, small, &d).Knack("things"); right(k, 9, "c", "d") < 0.9 {
+		t.Error("restarted with nothing but a snapshot it has forgotten what it was taught")
+	}
 	a = hear(n, 2, bad)
 	d.keep(t, a)
 	if len(a.Folds) != 1 || a.Folds[0].Verdict != protocol.Harmful || a.Folds[0].Gain >= 0 {

@@ -80,12 +80,12 @@ func TestExamplesFromTheCommandLine(t *testing.T) {
 func TestExamplesBadUsage(t *testing.T) {
 	home, model := newHome(t), pocket(t)
 	for says, args := range map[string][]string{
-		"--skill":               {"learn", "--data", "shipped:strokes"},
-		"added twice":           {"learn", "--data", "shipped:strokes", "--skill", "x", "--epochs", "2"},
-		"do not go together":    {"learn", "--data", "shipped:strokes", "--data", "shipped:tones", "--skill", "x"},
-		"--label goes with tsv": {"eval", "--data", "shipped:strokes", "--label", "x"},
-		"no skill answers":      {"eval", "--data", "shipped:strokes"},
-		"no skill \"x\"":        {"eval", "--data", "shipped:strokes", "--skill", "x"},
+		"--skill":               {"learn", "--data", "shipped:motions"},
+		"added twice":           {"learn", "--data", "shipped:motions", "--skill", "x", "--epochs", "2"},
+		"do not go together":    {"learn", "--data", "shipped:motions", "--data", "shipped:tones", "--skill", "x"},
+		"--label goes with tsv": {"eval", "--data", "shipped:motions", "--label", "x"},
+		"no skill answers":      {"eval", "--data", "shipped:motions"},
+		"no skill \"x\"":        {"eval", "--data", "shipped:motions", "--skill", "x"},
 		"read a text together":  {"eval", "--data", "shipped:music", "--skill", "x"},
 	} {
 		status, _, errs := yan(t, "", append(args, "--home", home, "--model", model)...)

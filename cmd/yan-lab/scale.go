@@ -222,7 +222,10 @@ func (r *scaleReport) fit() {
 	}
 }
 
-// exponent fits at·nᵖ to y by least squares of the logarithms: twice the standard error of p is within, where there are points to tell it by.
+// students are the quantiles of Student's distribution beyond which 2.5 % lie, by degrees of freedom from 1 on.
+var students = []float64{12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2}
+
+// exponent fits at·nᵖ to y by least squares of the logarithms: with 95 % p lies as close as within.
 func exponent(n, y []float64) (p, within, at float64) {
 	var lx, ly []float64
 	for i, v := range y {
@@ -242,7 +245,7 @@ func exponent(n, y []float64) (p, within, at float64) {
 		xx += (x - mean) * (x - mean)
 		rest += (ly[i] - offset - slope*x) * (ly[i] - offset - slope*x)
 	}
-	return slope, 2 * math.Sqrt(rest/float64(len(lx)-2)/xx), math.Exp(offset)
+	return slope, students[min(len(lx)-3, len(students)-1)] * math.Sqrt(rest/float64(len(lx)-2)/xx), math.Exp(offset)
 }
 
 func (r *scaleReport) print(w io.Writer) error {

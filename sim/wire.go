@@ -514,7 +514,7 @@ func (w *World) arrives(c *cut, u offer) bool {
 		loss := max(u.d.links.Loss, o.links.Loss)
 		rounds := float64(w.now().Sub(u.at)-4*max(u.d.links.MaxDelay, o.links.MaxDelay)-2*detection) / float64(w.opt.Exchange.Interval)
 		told := math.Pow(1-loss, 4) * min(1, float64(cmp.Or(w.opt.Exchange.Fanout, 3))/float64(len(u.d.neighbours)))
-		if rounds > 1 && loss == 0 && u.saw[k] || rounds*told > 12 {
+		if rounds > 1 && loss == 0 && k < len(u.saw) && u.saw[k] || rounds*told > 12 {
 			return true
 		}
 	}

@@ -427,3 +427,15 @@ func FuzzParse(f *testing.F) {
 		_, _ = sim.New(1, m.Options) // whatever it says of them, it must not panic
 	})
 }
+
+// A share of devices is rounded, and is one at least; a number is no more than there are.
+func TestMany(t *testing.T) {
+	for _, tt := range []struct {
+		m       Many
+		n, want int
+	}{{Many{Share: 0.34}, 5, 2}, {Many{Share: 0.01}, 5, 1}, {Many{Share: 1}, 5, 5}, {Many{Count: 9}, 5, 5}, {Many{}, 5, 0}} {
+		if got := tt.m.Of(tt.n); got != tt.want {
+			t.Errorf("%v of %d are %d", tt.m, tt.n, got)
+		}
+	}
+}

@@ -264,7 +264,7 @@ func (r *running) storm(w *sim.World) error {
 		if k%every != every-1 {
 			continue
 		}
-		if err := r.s.seen.examine(w, sim.Exam{Devices: 16, Texts: 4, Bytes: 384}); err != nil {
+		if err := r.s.seen.examine(w, sim.Exam{Devices: 16, Texts: 4, Bytes: 384, Likely: !r.sc.Exam.Gates}); err != nil {
 			return err
 		}
 	}
@@ -288,7 +288,7 @@ func (r *running) examine(w *sim.World) error {
 			continue
 		}
 		var p *ui.Progress
-		e := sim.Exam{Devices: r.sc.Exam.Devices, Texts: r.sc.Exam.Texts, Bytes: r.sc.Exam.Bytes}
+		e := sim.Exam{Devices: r.sc.Exam.Devices, Texts: r.sc.Exam.Texts, Bytes: r.sc.Exam.Bytes, Likely: !r.sc.Exam.Gates}
 		e.Progress = func(done, total int) error {
 			if p == nil {
 				p = ui.NewProgress(r.stderr, "examining "+step.name, int64(total), "steps")

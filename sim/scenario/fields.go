@@ -188,5 +188,6 @@ func (e *Exam) fields() fields {
 		{key: "bytes", doc: "How much of each text.", word: count(&e.Bytes, 16, 1<<16)},
 		{key: "points", doc: "How often a sample is asked while the world runs.", word: count(&e.Points, 1, 1000)},
 		{key: "centralised", doc: "Whether to measure too what one mind would know to which all users spoke. In a world of thousands that takes long.", word: yes(&e.Centralised)},
+		{key: "gates", doc: "Whether skills open by their gates alone. If not, also by how well each tells what is being read, as on a device that reads what its user did not say.", word: yes(&e.Gates)},
 	}
 }

@@ -187,6 +187,7 @@ type Exam struct {
 	Bytes       int // of each text
 	Points      int // of the curve
 	Centralised bool
+	Gates       bool // skills open by their gates alone
 }
 
 // Default returns what a scenario is made of where its YAML says nothing.

@@ -18,6 +18,7 @@ type HeadConfig struct {
 	Features int     // features that the head makes of them. If zero, 2048
 	Seed     uint64  // where the fixed random weights come from
 	Ridge    float64 // how much is added to the diagonal, as a share of its mean. If zero, 0.003
+	Least    float64 // what is added besides, whatever the mean is: features count in steps of 1/127
 	Controls bool    // it is shown what to do, numbers from −1 to 1, and not what something is
 	Constant float64 // an input that is always the same, as a share of the length that inputs can have. If zero, 0.05; 0.5 for controls
 }
@@ -127,7 +128,7 @@ type classSum struct {
 // NewHead returns a head that was shown nothing.
 func NewHead(cfg HeadConfig) *Head {
 	cfg = cfg.withDefaults()
-	if cfg.Inputs < 1 || cfg.Inputs > maxHeadInputs || cfg.Features < 1 || !(cfg.Ridge > 0) || !(cfg.Constant > 0 && cfg.Constant <= 100) {
+	if cfg.Inputs < 1 || cfg.Inputs > maxHeadInputs || cfg.Features < 1 || !(cfg.Ridge > 0) || !(cfg.Least >= 0) || !(cfg.Constant > 0 && cfg.Constant <= 100) {
 		panic(fmt.Sprintf("learning: no head has the shape %+v", cfg))
 	}
 	h := &Head{cfg: cfg, classes: map[string]*classSum{}, unit: 1}

@@ -63,8 +63,12 @@ type taken struct {
 
 // Heads of knacks: a network of devices has one ridge, as it has one seed.
 const (
-	knackRidge        = 0.003
-	knackControlRidge = 1e-3
+	knackRidge = 0.003
+
+	// What to do depends on little things: with a hundred times the ridge a car is steered too late.
+	knackControlRidge    = 1e-5
+	knackControlLeast    = 300 // of few examples the share is less than what sums are rounded to
+	knackControlConstant = 0.1
 )
 
 func checkKnack(name string, inputs, features int) error {
@@ -81,7 +85,7 @@ func checkKnack(name string, inputs, features int) error {
 func knackHead(name string, inputs, features int, controls bool) HeadConfig {
 	c := HeadConfig{Inputs: inputs, Features: features, Controls: controls, Ridge: knackRidge}
 	if controls {
-		c.Ridge = knackControlRidge
+		c.Ridge, c.Least, c.Constant = knackControlRidge, knackControlLeast, knackControlConstant
 	}
 	b := append([]byte("random features of a skill"), 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(inputs))

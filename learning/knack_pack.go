@@ -27,6 +27,8 @@ import (
 // whole 64ths, the same on every machine. What is rounded has no larger norm than the last term, so G' has no negative eigenvalue, whatever the
 // bytes are. All of it follows from the sums, so it tells nothing that they do not.
 //
+// The sums of controls are not those that were shown, but those that lead to the same answers with G' (see agree).
+//
 // The bytes are four that name the format and one frame of zstd. In it, as uvarints unless more is said:
 //
 //	version (1), kind (0 classes, 1 controls), the skill's name, Inputs, Features, s
@@ -123,15 +125,50 @@ func newLesson(name string, h *Head) (*Lesson, error) {
 			return nil, fmt.Errorf("learning: skill %s: %d examples of %s, more than the %d that others take", name, g.count, g.label, maxLessonCount)
 		}
 	}
-	var trace float64
-	for i := range width {
-		trace += float64(h.moments[triangle(i, width)] / h.unit)
-	}
 	n := float64(l.Examples())
-	ridge := h.cfg.Ridge * trace / float64(width)
-	l.step = max(1, int64(math.Round(math.Sqrt(knackStep*ridge))), int64(math.Ceil(headFull*math.Sqrt(n)/maxLessonRow)))
+	l.step = max(1, int64(math.Round(math.Sqrt(knackStep*h.ridge()))), int64(math.Ceil(headFull*math.Sqrt(n)/maxLessonRow)))
 	l.factor(h)
+	if h.cfg.Controls {
+		if err := l.agree(h); err != nil {
+			return nil, err
+		}
+	}
 	return l, nil
+}
+
+// agree makes the sums of controls those that go with the second moments as others read them: (G' + λ'I)·W, where W is what is solved here from what was
+// shown. Who learns from the lesson alone then does what its author does, whatever was rounded. With the exact sums he would not: the smallest directions
+// of G are a millionth of the largest, what is rounded in those is more than all that is in the smallest, and a control is a sum over all of them.
+func (l *Lesson) agree(h *Head) error {
+	r, err := h.Solve()
+	if err != nil {
+		return err
+	}
+	g, width, k := l.head(), h.width(), len(l.sums)
+	ridge := g.ridge()
+	sums := make([]float64, width*k) // (width, k)
+	for i := range width {
+		row := g.moments[triangle(i, width):][:width-i]
+		for c := range k {
+			sums[i*k+c] += float64(ridge * float64(r.weights[i*k+c]))
+		}
+		for j, v := range row {
+			v := float64(v) / float64(g.unit)
+			for c := range k {
+				sums[i*k+c] += float64(v * float64(r.weights[(i+j)*k+c]))
+				if j > 0 {
+					sums[(i+j)*k+c] += float64(v * float64(r.weights[i*k+c]))
+				}
+			}
+		}
+	}
+	most := float64(headFull * headFull * l.Examples())
+	for c := range k {
+		for i := range width {
+			l.sums[c].sum[i] = int64(math.RoundToEven(max(-most, min(most, sums[i*k+c]))))
+		}
+	}
+	return nil
 }
 
 // factor finds the rows.

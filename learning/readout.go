@@ -39,16 +39,13 @@ func (h *Head) solve(shown *answered) (*Readout, []float64, error) {
 	room := solveRooms.Get().(*solveRoom)
 	defer solveRooms.Put(room)
 	g := room.of(width * width) // the lower triangle
-	var trace float64
 	for i := range width {
-		row := h.moments[triangle(i, width):][:width-i]
-		for j, v := range row {
+		for j, v := range h.moments[triangle(i, width):][:width-i] {
 			g[(i+j)*width+i] = float64(v) / float64(h.unit)
 		}
-		trace += float64(row[0]) / float64(h.unit)
 	}
-	for i := range width {
-		g[i*width+i] += float64(h.cfg.Ridge * trace / float64(width))
+	for i, ridge := 0, h.ridge(); i < width; i++ {
+		g[i*width+i] += ridge
 	}
 	s := make([]float64, width*k)
 	for c, label := range classes {
@@ -74,6 +71,16 @@ func (h *Head) solve(shown *answered) (*Readout, []float64, error) {
 		r.weights[i] = float32(v * headFull / full)
 	}
 	return r, without, nil
+}
+
+// ridge is λ.
+func (h *Head) ridge() float64 {
+	var trace float64
+	width := h.width()
+	for i := range width {
+		trace += float64(h.moments[triangle(i, width)]) / float64(h.unit)
+	}
+	return float64(h.cfg.Ridge*trace/float64(width)) + h.cfg.Least
 }
 
 // answered are rows of features of which it is known what should be said.

@@ -135,6 +135,9 @@ func FromWhole(b []byte) []float32 {
 // Inputs is how many numbers an example has.
 func (k *Knack) Inputs() int { return k.cfg.Inputs }
 
+// Features is how many are made of them.
+func (k *Knack) Features() int { return k.cfg.Features }
+
 // Controls reports whether the knack answers with what to do, and not with a class.
 func (k *Knack) Controls() bool { return k.cfg.Controls }
 
@@ -493,6 +496,15 @@ func (k *Knack) solved() *Readout {
 		k.readout, _, _ = h.solve(nil)
 	}
 	return k.readout
+}
+
+// Solve returns what is solved from all that is known now, as [Head.Solve] does.
+func (k *Knack) Solve() (*Readout, error) {
+	h, err := k.sum()
+	if err != nil {
+		return nil, err
+	}
+	return h.Solve()
 }
 
 // Scores writes how much each example looks like each class to dst, (n, classes), or what each control should be. x is (n, Inputs). Nothing is

@@ -346,6 +346,35 @@ func TestKnackControls(t *testing.T) {
 	}
 }
 
+// A shuffled read-out has the same weights, and says something else; what is solved is what is answered.
+func TestShuffledReadout(t *testing.T) {
+	k := newKnack(t, KnackConfig{Inputs: 8, Features: 64})
+	x, labels := blobs(rand.New(rand.NewPCG(1, 2)), 90, 8, 3)
+	if err := k.Show(x, labels); err != nil {
+		t.Fatal(err)
+	}
+	r, err := k.Solve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixed := r.Shuffled(rand.New(rand.NewPCG(3, 4)))
+	if !slices.Equal(r.Answer(x), k.Answer(x)) || slices.Equal(mixed.Answer(x), r.Answer(x)) {
+		t.Error("it answers as if nothing had been shuffled, or something had")
+	}
+	for c := range 3 {
+		column := func(w []float32) (list []float32) {
+			for i := c; i < len(w); i += 3 {
+				list = append(list, w[i])
+			}
+			slices.Sort(list)
+			return list
+		}
+		if !slices.Equal(column(r.weights), column(mixed.weights)) {
+			t.Errorf("class %d has other weights", c)
+		}
+	}
+}
+
 func negative(u []float32) []float32 {
 	n := make([]float32, len(u))
 	for i, v := range u {

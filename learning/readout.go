@@ -3,6 +3,7 @@ package learning
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -135,6 +136,17 @@ func (r *solveRoom) of(n int) []float64 {
 
 // Classes lists the classes, or the controls, in the order of the scores.
 func (r *Readout) Classes() []string { return slices.Clone(r.classes) }
+
+// Shuffled returns a read-out with the same weights for each class or control, but of other features than those they were solved for: as large,
+// and of no use. What knows something has to do better.
+func (r *Readout) Shuffled(rng *rand.Rand) *Readout {
+	s, k := *r, len(r.classes)
+	s.weights = make([]float32, len(r.weights))
+	for to, from := range rng.Perm(r.head.width()) {
+		copy(s.weights[to*k:(to+1)*k], r.weights[from*k:(from+1)*k])
+	}
+	return &s
+}
 
 // Scores writes how much each example looks like each class to dst, (n, classes): about 1 for its own and 0
 // for the others; or what each control should be, from about −1 to 1. x is (n, Inputs).

@@ -35,13 +35,17 @@ func command() *cobra.Command {
 		Use:   "yan-transfer",
 		Short: "Move a skill between two peers and measure what arrived",
 		Long: `yan-transfer starts two nodes on loopback. The donor learns --skill, the recipient learns --own. Then the
-donor's sections go over the wire, nothing is trained any more, and three things are measured on text
-that neither has seen: how much of the donor's gain arrived, what the recipient lost of its own
+donor's sections go over the wire, nothing is trained any more, and three things are measured on what
+neither has seen: how much of the donor's gain arrived, what the recipient lost of its own
 skill, and what both lost of what the base knew before.
 
-Without --skill and --own, generated spoken commands are used: music and weather.`,
-		Example: `  # generated commands, three seeds, as a table
-  yan-transfer
+Without --skill the donor learns to drive by watching, on the roads of a small world, and the recipient,
+which never saw a road, drives others: they share no road, and the recipient knows spoken commands.`,
+		Example: `  # a skill moves: one learns to drive, another drives; with the roads drawn in a report
+  yan-transfer --out out/drive
+
+  # text into text: generated commands, three seeds, as a table
+  yan-transfer --skill generated:music --own generated:weather
 
   # one intent of the SNIPS set into a node that knows another, as JSON and with a report
   yan-transfer --skill tsv:snips/train_full.tsv#PlayMusic \
@@ -53,8 +57,8 @@ Without --skill and --own, generated spoken commands are used: music and weather
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.skill, "skill", "", "what the donor learns, as kind:path (text, lines or tsv)")
-	f.StringVar(&o.own, "own", "", "what the recipient learns, as kind:path")
+	f.StringVar(&o.skill, "skill", "", "what the donor learns, as kind:path (text, lines, tsv, generated, or track:roads) (default track:roads)")
+	f.StringVar(&o.own, "own", "", "what the recipient learns, as kind:path (default, with a track: generated:weather)")
 	f.StringVar(&o.old, "base", "", "text that the base knew before, as kind:path; its last tenth is measured (default: tiny Shakespeare, else the shipped corpus)")
 	f.StringVar(&o.model, "model", "", "checkpoint that both stand on (default: the embedded base)")
 	f.IntVar(&o.seeds, "seeds", 3, "how many pairs of nodes to measure")
@@ -73,7 +77,11 @@ func run(c *cobra.Command, o options) error {
 	if !(o.holdout > 0 && o.holdout < 1) {
 		return ui.Usage("--holdout %v: must lie between 0 and 1", o.holdout)
 	}
-	if (o.skill == "") != (o.own == "") {
+	w, onTrack, err := onRoad(o.skill)
+	if err != nil {
+		return err
+	}
+	if !onTrack && o.own == "" {
 		return ui.Usage("--skill and --own go together")
 	}
 	m := base.Embedded()
@@ -83,12 +91,15 @@ func run(c *cobra.Command, o options) error {
 			return err
 		}
 	}
-	t, err := texts(o)
+	t, err := texts(o, onTrack)
 	if err != nil {
 		return err
 	}
 	for _, s := range t.notes {
 		fmt.Fprintln(c.ErrOrStderr(), s)
+	}
+	if onTrack {
+		return runDrives(c, o, m, w, t)
 	}
 
 	p := ui.NewProgress(c.ErrOrStderr(), "transfer", int64(o.seeds*steps), "step")
@@ -128,22 +139,38 @@ type material struct {
 	notes              []string
 }
 
-func texts(o options) (t material, err error) {
+// onRoad tells which world a skill is learnt in, if it is one of driving.
+func onRoad(skill string) (w world, ok bool, err error) {
+	if skill == "" {
+		return worlds[0], true, nil
+	}
+	name, ok := strings.CutPrefix(skill, "track:")
+	if !ok {
+		return w, false, nil
+	}
+	for _, w := range worlds {
+		if w.name == name {
+			return w, true, nil
+		}
+	}
+	return w, true, ui.Usage("--skill %s: there are track:%s and track:%s", skill, worlds[0].name, worlds[1].name)
+}
+
+func texts(o options, onTrack bool) (t material, err error) {
 	t.epochs = o.epochs
-	if o.skill == "" {
-		t.skill, t.own = "generated:music", "generated:weather"
-		music := strings.Join(dataset.Commands("music", 400, 1), "\n") + "\n"
-		weather := strings.Join(dataset.Commands("weather", 400, 2), "\n") + "\n"
-		t.skillText, t.skillHeld = cut(music, o.holdout)
-		t.ownText, t.ownHeld = cut(weather, o.holdout)
-		t.notes = append(t.notes, "using generated commands: music into a node that knows weather")
-	} else {
-		if t.skill, t.skillText, t.skillHeld, err = open(o.skill, o.holdout); err != nil {
-			return t, err
+	if onTrack {
+		t.skill = "track:roads"
+		if o.skill != "" {
+			t.skill = o.skill
 		}
-		if t.own, t.ownText, t.ownHeld, err = open(o.own, o.holdout); err != nil {
-			return t, err
+		if o.own == "" {
+			o.own = "generated:weather"
 		}
+	} else if t.skill, t.skillText, t.skillHeld, err = open(o.skill, o.holdout, 1); err != nil {
+		return t, err
+	}
+	if t.own, t.ownText, t.ownHeld, err = open(o.own, o.holdout, 2); err != nil {
+		return t, err
 	}
 	old := o.old
 	if old == "" {
@@ -156,7 +183,7 @@ func texts(o options) (t material, err error) {
 		t.notes = append(t.notes, "what the base knew before is measured on the shipped corpus")
 		return t, nil
 	}
-	_, _, t.oldHeld, err = open(old, 0.1)
+	_, _, t.oldHeld, err = open(old, 0.1, 3)
 	t.notes = append(t.notes, "what the base knew before is measured on the last tenth of "+old)
 	return t, err
 }
@@ -167,7 +194,16 @@ func cut(text string, holdout float64) (train, held []byte) {
 	return []byte(strings.Join(lines[:at], "")), []byte(strings.Join(lines[at:], ""))
 }
 
-func open(arg string, holdout float64) (name string, train, held []byte, err error) {
+// open reads text as kind:path, or generates commands of one intent.
+func open(arg string, holdout float64, seed uint64) (name string, train, held []byte, err error) {
+	if intent, ok := strings.CutPrefix(arg, "generated:"); ok {
+		lines := dataset.Commands(intent, 400, seed)
+		if lines == nil {
+			return "", nil, nil, ui.Usage("%s: there are no such commands: take generated:music or generated:weather", arg)
+		}
+		train, held = cut(strings.Join(lines, "\n")+"\n", holdout)
+		return arg, train, held, nil
+	}
 	d, err := dataset.Open(arg)
 	if err != nil {
 		return "", nil, nil, err

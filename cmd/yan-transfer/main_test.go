@@ -39,7 +39,7 @@ func yanTransfer(t *testing.T, args ...string) (status int, out, errs string) {
 // The whole command: two nodes on loopback, a skill goes over, and the recipient has it without training.
 func TestTransfer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	status, out, errs := yanTransfer(t, "--model", pocket(t), "--seeds", "1", "--json", "--out", dir)
+	status, out, errs := yanTransfer(t, "--skill", "generated:music", "--own", "generated:weather", "--model", pocket(t), "--seeds", "1", "--json", "--out", dir)
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, errs)
 	}
@@ -81,6 +81,8 @@ func TestMistakes(t *testing.T) {
 		says   string
 	}{
 		{[]string{"--skill", "lines:" + long}, 2, "--skill and --own go together"},
+		{[]string{"--skill", "track:nowhere"}, 2, "track:roads"},
+		{[]string{"--own", "generated:nothing"}, 2, "generated:weather"},
 		{[]string{"--seeds", "0"}, 2, "--seeds 0"},
 		{[]string{"--holdout", "1"}, 2, "--holdout 1"},
 		{[]string{"--skill", "lines:" + empty, "--own", "lines:" + long}, 1, empty},

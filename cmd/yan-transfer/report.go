@@ -129,22 +129,27 @@ func (s summary) rows() []row {
 
 // report writes result.json and report.html into dir.
 func report(dir string, s summary) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	j, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
 	var html bytes.Buffer
-	err = page.Execute(&html, map[string]any{
+	err := page.Execute(&html, map[string]any{
 		"S": s, "Rows": s.rows(), "Gain": 100 * s.GainTransferred, "Own": 100 * s.OwnChange, "Old": 100 * s.BaseChange,
 		"Plots": s.pictures(), "CSS": template.CSS(chart.CSS), // ours
 	})
 	if err != nil {
 		return err
 	}
-	for name, b := range map[string][]byte{"result.json": append(j, '\n'), "report.html": html.Bytes()} {
+	return write(dir, s, html.Bytes())
+}
+
+// write puts the document and the page into a folder.
+func write(dir string, document any, html []byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	j, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return err
+	}
+	for name, b := range map[string][]byte{"result.json": append(j, '\n'), "report.html": html} {
 		if err := ui.WriteFile(filepath.Join(dir, name), b); err != nil {
 			return err
 		}

@@ -102,7 +102,12 @@ func (p *peer) learn(ctx context.Context, name string, text []byte, epochs int) 
 func (p *peer) measure(t material) scores { return measure(p.node.Learner().Settled(), t) }
 
 func measure(m *model.Model, t material) scores {
-	bits := func(text []byte) float64 { return learning.Evaluate(m, text, nil).Bits }
+	bits := func(text []byte) float64 {
+		if len(text) == 0 { // the skill is no text
+			return 0
+		}
+		return learning.Evaluate(m, text, nil).Bits
+	}
 	return scores{Skill: bits(t.skillHeld), Own: bits(t.ownHeld), Base: bits(t.oldHeld)}
 }
 
@@ -152,15 +157,11 @@ func transfer(ctx context.Context, m *model.Model, t material, seed uint64, step
 		return o, err
 	}
 	defer os.RemoveAll(dir)
-	donor, err := newPeer(filepath.Join(dir, "donor"), node.ShareSkills, 2*seed, m)
+	donor, recipient, err := pair(dir, node.ShareSkills, seed, m)
 	if err != nil {
 		return o, err
 	}
 	defer donor.store.Close()
-	recipient, err := newPeer(filepath.Join(dir, "recipient"), node.ShareNone, 2*seed+1, m)
-	if err != nil {
-		return o, err
-	}
 	defer recipient.store.Close()
 
 	if err := donor.learn(ctx, skillName, from(t.skillText, seed), t.epochs); err != nil {
@@ -175,9 +176,21 @@ func transfer(ctx context.Context, m *model.Model, t material, seed uint64, step
 	o.sections = donor.node.Learner().Skill("", skillName).Sections()
 	step()
 
+	if o.bytes, o.took, err = trade(ctx, donor, recipient); err != nil {
+		return o, err
+	}
+	step()
+	o.after = recipient.measure(t)
+	step()
+	return o, nil
+}
+
+// trade has two nodes meet until the recipient has what the donor shares. It returns how long the body was, and how long it took from
+// the recipient's start.
+func trade(ctx context.Context, donor, recipient *peer) (size int, took time.Duration, err error) {
 	a, err := donor.run(ctx, nil, nil)
 	if err != nil {
-		return o, err
+		return 0, 0, err
 	}
 	folds := make(chan node.Fold, 1)
 	begun := time.Now()
@@ -188,34 +201,40 @@ func transfer(ctx context.Context, m *model.Model, t material, seed uint64, step
 		}
 	})
 	if err != nil {
-		return o, errors.Join(err, a.end())
+		return 0, 0, errors.Join(err, a.end())
 	}
 	var fold node.Fold
 	select {
 	case fold = <-folds:
-		o.took = time.Since(begun)
+		took = time.Since(begun)
 	case <-time.After(patience):
 		err = fmt.Errorf("the skill did not arrive within %v", patience)
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
 	if err := errors.Join(err, b.end(), a.end()); err != nil {
-		return o, err
+		return 0, 0, err
 	}
-	step()
 	if fold.Verdict != protocol.Folded {
-		return o, fmt.Errorf("the recipient %v", fold)
+		return 0, 0, fmt.Errorf("the recipient %v", fold)
 	}
 	bodies := recipient.node.Bodies()
-	if len(bodies) != 1 {
-		return o, fmt.Errorf("the recipient holds %d skills of others, not 1", len(bodies))
+	slices.SortFunc(bodies, func(a, b protocol.Digest) int { return bytes.Compare(a[:], b[:]) })
+	if bodies = slices.Compact(bodies); len(bodies) != 1 {
+		return 0, 0, fmt.Errorf("the recipient holds %d skills of others, not 1", len(bodies))
 	}
 	body, err := recipient.store.Blob(bodies[0])
-	if err != nil {
-		return o, err
+	return len(body), took, err
+}
+
+// pair opens two nodes with homes in a folder.
+func pair(dir string, share node.Share, seed uint64, m *model.Model) (donor, recipient *peer, err error) {
+	if donor, err = newPeer(filepath.Join(dir, "donor"), share, 2*seed, m); err != nil {
+		return nil, nil, err
 	}
-	o.bytes = len(body)
-	o.after = recipient.measure(t)
-	step()
-	return o, nil
+	if recipient, err = newPeer(filepath.Join(dir, "recipient"), node.ShareNone, 2*seed+1, m); err != nil {
+		donor.store.Close()
+		return nil, nil, err
+	}
+	return donor, recipient, nil
 }

@@ -234,12 +234,20 @@ func (l *Learner) Model() *model.Model { return l.model }
 // weights. A [Reader] of it opens them by likelihood.
 func (l *Learner) Settled() *model.Model {
 	l.Settle()
+	return l.Shown()
+}
+
+// Shown is Settled with the gates as they are: whoever asks for it changes nothing.
+func (l *Learner) Shown() *model.Model {
 	banks := make([]*model.Bank, len(l.skills))
 	for i, s := range l.skills {
 		banks[i] = s.shown(l.base.Config, l.cfg.Last)
 	}
 	return l.base.WithBanks(banks...)
 }
+
+// Focused is the name of the context that Focus set, empty if there is none.
+func (l *Learner) Focused() string { return l.focus }
 
 // Events is how many events were observed.
 func (l *Learner) Events() uint64 { return l.events }

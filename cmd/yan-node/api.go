@@ -2,21 +2,25 @@ package main
 
 import (
 	"context"
+	crypto "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/yanmesh/yan/cmd/internal/ui"
 	"github.com/yanmesh/yan/node"
+	"github.com/yanmesh/yan/node/api"
 	"github.com/yanmesh/yan/protocol"
 )
 
@@ -26,8 +30,8 @@ const (
 	apiWait    = 10 * time.Second
 )
 
-// checkAPI refuses addresses that others could reach: whoever may ask is whoever may log in here.
-func checkAPI(addr string) error {
+// checkAPI refuses addresses that others could reach, unless they have to know a secret: whoever may ask is whoever may log in here.
+func checkAPI(addr, tokenFile string) error {
 	if addr == "" {
 		return nil
 	}
@@ -35,25 +39,50 @@ func checkAPI(addr string) error {
 	if err != nil || port == "" {
 		return ui.Usage("--api %q: write an address like %s", addr, defaultAPI)
 	}
-	if !loopback(host) {
-		return ui.Usage("--api %s: the address is not a loopback one: write one like %s", addr, defaultAPI)
+	if !api.Loopback(host) && tokenFile == "" {
+		return ui.Usage("--api %s: the address is not a loopback one: write one like %s, or say in which file the token is, with --api-token FILE", addr, defaultAPI)
 	}
 	return nil
 }
 
-// loopback reports whether a host can be nobody but this machine.
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
+// minToken is the fewest bytes that a token may have.
+const minToken = 16
+
+// readToken reads the token of the API from a file, which is made if it is not there and which nobody else may read.
+func readToken(name string) (string, error) {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		token := crypto.Text()
+		if err := writeWhole(name, []byte(token+"\n")); err != nil {
+			return "", fmt.Errorf("--api-token %s: %w", name, err)
+		}
+		return token, nil
 	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.IsLoopback()
+	if err != nil {
+		return "", fmt.Errorf("--api-token %s: %w", name, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > 4<<10 {
+		return "", fmt.Errorf("--api-token %s: it is no small file: name another", name)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("--api-token %s: others may read it: chmod 600 it", name)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("--api-token %s: %w", name, err)
+	}
+	token := strings.TrimSpace(string(b))
+	if len(token) < minToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("--api-token %s: a token has %d printable characters or more and no spaces: remove the file, and one is made", name, minToken)
+	}
+	return token, nil
 }
 
-// An api answers, on this machine, what the running node is asked.
-type api struct {
+// A door is where the running node is asked.
+type door struct {
 	addr   string
 	file   string
+	room   *api.Server
 	server *http.Server
 	done   chan struct{}
 }
@@ -63,20 +92,29 @@ func (s *session) serve() error {
 	if s.runFlags.api == "" {
 		return nil
 	}
+	host, _, _ := net.SplitHostPort(s.runFlags.api) // checkAPI has seen it
+	c := api.Config{Do: s.dev.Do, Host: host, More: s.questions(), Log: s.log}
+	if s.apiToken != "" {
+		var err error
+		if c.Token, err = readToken(s.apiToken); err != nil {
+			return err
+		}
+	}
 	l, err := net.Listen("tcp", s.runFlags.api)
 	if err != nil { // taken, as a rule by another node
 		why := err
-		host, _, _ := net.SplitHostPort(s.runFlags.api) // checkAPI has seen it
 		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 			return fmt.Errorf("--api %s: %w: choose another address", s.runFlags.api, err)
 		}
 		s.log.Warn("the address of the API is taken, using a free one", "instead", l.Addr().String(), "why", why)
 	}
-	a := &api{addr: l.Addr().String(), file: filepath.Join(s.dev.Home, apiFile), done: make(chan struct{})}
-	if err := writeWhole(a.file, []byte(a.addr+"\n")); err != nil {
+	a := &door{addr: l.Addr().String(), file: filepath.Join(s.dev.Home, apiFile), done: make(chan struct{})}
+	// The commands of this home find the node by this file, and with it what lets them in.
+	if err := writeWhole(a.file, []byte(fromHere(a.addr)+"\n"+c.Token)); err != nil {
 		return errors.Join(fmt.Errorf("--home %s: %w", s.dev.Home, err), l.Close())
 	}
-	a.server = &http.Server{Handler: onlyHere(s.routes()), ReadHeaderTimeout: apiWait, WriteTimeout: 3 * apiWait, MaxHeaderBytes: 16 << 10}
+	a.room = api.New(c)
+	a.server = &http.Server{Handler: a.room, ReadHeaderTimeout: apiWait, ReadTimeout: 3 * apiWait, WriteTimeout: 3 * apiWait, MaxHeaderBytes: 16 << 10}
 	s.api = a
 	go func() {
 		defer close(a.done)
@@ -85,6 +123,15 @@ func (s *session) serve() error {
 		}
 	}()
 	return nil
+}
+
+// fromHere is how this machine reaches an address that is listened on: where that is every address, a loopback one is among them.
+func fromHere(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip, bad := netip.ParseAddr(host); err == nil && bad == nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
 }
 
 // writeWhole puts a small file in place in one step, for its owner's eyes.
@@ -96,7 +143,8 @@ func writeWhole(name string, b []byte) error {
 	return os.Rename(part, name)
 }
 
-func (a *api) close() error {
+func (a *door) close() error {
+	a.room.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := a.server.Shutdown(ctx)
@@ -105,28 +153,6 @@ func (a *api) close() error {
 	}
 	<-a.done
 	return errors.Join(err, os.Remove(a.file))
-}
-
-// onlyHere refuses what a web page could make a browser ask: requests that name another host, which is
-// how a page reaches a loopback address under a name of its own, and anything but questions.
-func onlyHere(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		switch {
-		case !loopback(host):
-			http.Error(w, "this address answers to its own name alone", http.StatusForbidden)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "there are only questions here", http.StatusMethodNotAllowed)
-		default:
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			w.Header().Set("Cache-Control", "no-store")
-			h.ServeHTTP(w, r)
-		}
-	})
 }
 
 // A statusReport is what a node says of itself.
@@ -265,11 +291,11 @@ func (s *session) addTo(r *statusReport) {
 	r.Reach = &reachReport{reach.Reachable, reach.Unreachable, reach.Relayed, reach.Serves, reach.Mapping}
 }
 
-// routes are what can be asked.
-func (s *session) routes() http.Handler {
-	mux := http.NewServeMux()
+// questions are what can be asked of this program beside what the room of the API answers.
+func (s *session) questions() map[string]http.Handler {
+	more := map[string]http.Handler{}
 	asked := func(path string, question func(*node.Node, url.Values) any) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		more["GET "+path] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), apiWait)
 			defer cancel()
 			var answer any
@@ -300,12 +326,12 @@ func (s *session) routes() http.Handler {
 		}
 		return peersOf(n, s.mesh.Links())
 	})
-	mux.HandleFunc("/v1/doctor", func(w http.ResponseWriter, r *http.Request) {
+	more["GET /v1/doctor"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.facts(r.Context()).report(s.id, s.dev.Home)) // whoever asked has left
 	})
 	ask("/v1/skills", func(n *node.Node) any { return skillsOf(n) })
-	mux.Handle("/metrics", s.metricsHandler())
+	more["GET /metrics"] = s.metricsHandler()
 	asked("/v1/trace", func(n *node.Node, of url.Values) any { return traced(n, of.Get("text")) })
-	return mux
+	return more
 }

@@ -871,3 +871,57 @@ func TestGroups(t *testing.T) {
 type brokenReader struct{ err error }
 
 func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
+
+// Another address than a loopback one wants a token, which is made for the owner alone, and without which nothing is answered.
+func TestTokenOfTheAPI(t *testing.T) {
+	home, token := filepath.Join(t.TempDir(), "home"), filepath.Join(t.TempDir(), "token")
+	model := pocket(t)
+	keyboard, _ := io.Pipe()
+	args := []string{"--home", home, "--model", model, "--offline", "--api", "0.0.0.0:0", "--api-token", token}
+	b := begin(t, new(runFlags), keyboard, args...)
+	_, port, err := net.SplitHostPort(b.wait("ready").API)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(token); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Fatalf("the token: %v, %v", info, err)
+	}
+	secret, err := os.ReadFile(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for with, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer " + strings.TrimSpace(string(secret)): 200} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", with)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("with %q: %d, want %d", with, resp.StatusCode, want)
+		}
+	}
+	if r := decode[statusReport](t, must(t, "", "status", "--json", "--home", home, "--model", model)); !r.Running {
+		t.Errorf("the owner's own command is not let in: %+v", r)
+	}
+	b.stop()
+	again, err := readToken(token)
+	if err != nil || again != strings.TrimSpace(string(secret)) {
+		t.Errorf("the token became %q, %v", again, err)
+	}
+	if runtime.GOOS != "windows" {
+		if err := os.Chmod(token, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if status, _, errs := yan(t, "", append([]string{"run"}, args...)...); status != ui.Failed || !strings.Contains(errs, "others may read it") {
+			t.Errorf("a token that others may read: status %d, %q", status, errs)
+		}
+	}
+	if status, _, errs := yan(t, "", "run", "--home", home, "--model", model, "--offline", "--api", "127.0.0.1:0", "--api-token", file(t, "short", []byte("short\n"))); status != ui.Failed || !strings.Contains(errs, "16 printable") {
+		t.Errorf("a short token: status %d, %q", status, errs)
+	}
+}

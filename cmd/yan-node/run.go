@@ -40,6 +40,7 @@ type runFlags struct {
 	share        string
 	central      uint8
 	api          string
+	apiToken     string
 	read         string
 	skill        string
 	exitAfter    bool
@@ -60,7 +61,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.offline, "offline", false, "meet nobody")
 	flags.StringVar(&f.share, "share", "none", "what others may have: none (but what was shared with skill share), skills or all")
 	flags.Uint8Var(&f.central, "central", 1, "how many turns it takes at saying what all merge, beside the others' (0 for none: it has no time for that)")
-	flags.StringVar(&f.api, "api", defaultAPI, "loopback address that status and peers ask; empty for none")
+	flags.StringVar(&f.api, "api", defaultAPI, "address of the HTTP API, which status and peers ask too: a loopback one, or any with --api-token; empty for none")
+	flags.StringVar(&f.apiToken, "api-token", "", "file with the token that requests to the API must bring, which is made if it is not there")
 	flags.Var(&f.upload, "upload", "bytes of skills to send a second to devices beyond the local network, as 200kB, or none for no limit (default 131 kB)")
 	flags.Var(&f.download, "download", "and to receive (default 1.05 MB)")
 	flags.StringVar(&f.read, "read", "", "read and learn a file, or - for stdin as it comes")
@@ -82,7 +84,7 @@ func (f *runFlags) check() error {
 	if _, err := shareOf(f.share); err != nil {
 		return err
 	}
-	if err := checkAPI(f.api); err != nil {
+	if err := checkAPI(f.api, f.apiToken); err != nil {
 		return err
 	}
 	if f.skill != "" {
@@ -148,7 +150,7 @@ type session struct {
 	id    protocol.PeerID
 	mesh  *p2p.Mesh // nil when the node is alone
 	swarm string    // whose devices alone it talks with; empty for all
-	api   *api      // nil when there is none
+	api   *door     // nil when there is none
 	disk  *timedJournal
 
 	foldGain *prometheus.HistogramVec

@@ -34,8 +34,8 @@ func (c *common) ask(ctx context.Context, path string, answer any, inUse error) 
 	if err != nil {
 		return fmt.Errorf("%w; it answers no questions (run it with --api)", inUse)
 	}
-	addr := strings.TrimSpace(string(b))
-	if checkAPI(addr) != nil || addr == "" {
+	addr, token, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if checkAPI(addr, token) != nil || addr == "" { // a loopback address, or one that wants a token
 		return fmt.Errorf("%s holds no loopback address: start the node again", filepath.Join(home, apiFile))
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*apiWait)
@@ -43,6 +43,9 @@ func (c *common) ask(ctx context.Context, path string, answer any, inUse error) 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req) // through no proxy
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,7 @@ func New(c Config) *Server {
 	s.handle("POST /v1/completions", s.completions)
 	s.handle("POST /v1/chat/completions", s.chat)
 	s.handle("POST /v1/learn", s.learn)
+	s.handle("GET /v1/openapi.json", s.document)
 	for pattern, h := range c.More {
 		s.handle(pattern, h.ServeHTTP)
 	}
@@ -107,6 +109,9 @@ func (s *Server) handle(pattern string, h http.HandlerFunc) {
 		h(w, r)
 	})
 }
+
+// Routes lists the patterns of what is answered.
+func (s *Server) Routes() []string { return slices.Sorted(slices.Values(s.routes)) }
 
 // Close ends what is being answered and waits until it has ended. The server answers nothing afterwards.
 func (s *Server) Close() {

@@ -3,6 +3,8 @@ module github.com/yanmesh/yan
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.14
+	github.com/goccy/go-yaml v1.18.0
 	github.com/hashicorp/go-msgpack/v2 v2.1.5
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/hashicorp/memberlist v0.7.0
@@ -13,7 +15,6 @@ require (
 	github.com/multiformats/go-multiaddr v0.16.1
 	github.com/prometheus/client_golang v1.24.1
 	github.com/quic-go/quic-go v0.64.1
-	github.com/goccy/go-yaml v1.18.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	github.com/vmihailenco/msgpack/v5 v5.4.1

@@ -93,6 +93,7 @@ func New(c Config) *Server {
 	s.handle("POST /v1/chat/completions", s.chat)
 	s.handle("POST /v1/learn", s.learn)
 	s.handle("GET /v1/openapi.json", s.document)
+	s.handle("GET /v1/stream", s.stream)
 	for pattern, h := range c.More {
 		s.handle(pattern, h.ServeHTTP)
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
 	"github.com/yanmesh/yan/node"
 )
@@ -78,9 +79,9 @@ func (m *memory) replay(do func([]byte) error) error {
 	return nil
 }
 
-func newNode(t *testing.T) *node.Node {
+func newNode(t testing.TB, m *model.Model) *node.Node {
 	t.Helper()
-	n, err := node.New(node.Config{Key: ed25519.NewKeyFromSeed([]byte("thirty-two bytes that never vary")), Seed: 1}, base.Tiny())
+	n, err := node.New(node.Config{Key: ed25519.NewKeyFromSeed([]byte("thirty-two bytes that never vary")), Seed: 1}, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,18 +90,20 @@ func newNode(t *testing.T) *node.Node {
 
 // A room is a server with a node that runs.
 type room struct {
-	*testing.T
+	testing.TB
 	*Server
 	journal *memory
 	jobs    func(context.Context, node.Job) error
 }
 
-func newRoom(t *testing.T, c Config) *room {
+func newRoom(t *testing.T, c Config) *room { return newRoomOf(t, c, base.Tiny()) }
+
+func newRoomOf(t testing.TB, c Config, m *model.Model) *room {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, j := node.NewRunner(), &memory{blobs: map[[32]byte][]byte{}}
 	ended := make(chan error, 1)
-	n := newNode(t)
+	n := newNode(t, m)
 	go func() { ended <- node.Run(ctx, n, nil, j, r, nil, nil) }()
 	c.Do = r.Do
 	s := New(c)
@@ -154,7 +157,7 @@ func (r *room) mind() []byte {
 	return b.Bytes()
 }
 
-func decoded[T any](t *testing.T, text string) (v T) {
+func decoded[T any](t testing.TB, text string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatalf("%v in %q", err, text)
@@ -286,7 +289,7 @@ func TestOnlyLearnChangesTheMind(t *testing.T) {
 	if bytes.Equal(before, after) {
 		t.Error("learning changed nothing")
 	}
-	n := newNode(t)
+	n := newNode(t, base.Tiny())
 	if err := node.Start(n, r.journal, r.journal.snap, r.journal.replay); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func hostile(a Attack) Options {
 // Who lies to devices whose users speak of what the lie is about is undone, then asked no more, and forgotten; the honest are as well off
 // as if nothing had been said. The control believes everyone.
 func TestLiarsAreAskedNoMore(t *testing.T) {
+	slow(t)
 	bits := map[string]float64{}
 	for _, tt := range []struct {
 		name   string
@@ -66,6 +67,7 @@ func TestLiarsAreAskedNoMore(t *testing.T) {
 
 // Every lie is well formed: it is verified, tried and taken where nothing is undone. What is not a lie is what the author learnt.
 func TestLiesAreWellFormed(t *testing.T) {
+	slow(t)
 	o := hostile("")
 	o.Learning.Harm = 1e9
 	honest := o.Devices[0]
@@ -104,6 +106,7 @@ func TestLiesAreWellFormed(t *testing.T) {
 
 // In the end every device may merge what it holds: fewer banks for all who speak of one thing.
 func TestWorldMerges(t *testing.T) {
+	slow(t)
 	o := hostile("")
 	w, _, err := play(t, 3, o, sabotage{})
 	if err != nil {

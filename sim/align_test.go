@@ -40,6 +40,7 @@ func (d *device) banks() (list []string) {
 // In the worst of storms, and with a partition in which each half has its own centrals, everyone ends with the same merged; without
 // centrals everyone ends with everyone's versions singly.
 func TestCentralsInAStorm(t *testing.T) {
+	slow(t)
 	o := storm(cell(8))
 	o.Faults.Partitions = []Partition{{From: 2 * time.Minute, For: 10 * time.Minute}}
 	w, transcript, err := play(t, 3, o, sabotage{})
@@ -151,6 +152,7 @@ func lying(o Options, lie func(*protocol.Record) *protocol.Record) sabotage {
 // A central that signs what does not come of the versions is refused by every other device: what is in their minds is what would
 // be there without it, and none takes anything from it any more.
 func TestMaliciousCentralIsRefused(t *testing.T) {
+	slow(t)
 	o := cell(6)
 	var w *World
 	lies := 0

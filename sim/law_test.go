@@ -219,6 +219,7 @@ func harmed() Options {
 
 // Every law notices when it is broken, and says where and when; without the mutation, each of these worlds holds.
 func TestLawsNotice(t *testing.T) {
+	slow(t)
 	noticed, held := map[string]bool{}, false
 	for i, m := range mutants() {
 		t.Run(fmt.Sprint(i, " ", m.law), func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // A world that breaks a law because of a mistake in its nodes is shrunk to a quarter of it, or less, that breaks the same law and is
 // still a world that can be played anew; one that breaks no law is not shrunk.
 func TestMinimise(t *testing.T) {
+	slow(t)
 	for _, tt := range []struct {
 		law   string
 		wreck sabotage

@@ -189,6 +189,7 @@ func TestPrivateDeviceKeepsItsSkill(t *testing.T) {
 // Devices that share know more of everyone's words than the same devices alone, and one that hears
 // everyone knows more than the untaught.
 func TestMeshKnowsMoreThanAlone(t *testing.T) {
+	slow(t)
 	o := small(6)
 	for i := range o.Devices {
 		o.Devices[i].Stream = lines(uint64(i), 4000)

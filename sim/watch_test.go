@@ -81,6 +81,7 @@ func TestWatch(t *testing.T) {
 
 // Who watches is told once of everyone who is listened to no more.
 func TestWatchTheShunned(t *testing.T) {
+	slow(t)
 	o := hostile(Flip)
 	for i := range o.Devices {
 		o.Devices[i].Stream = o.Devices[i].Stream[:1500]

@@ -49,6 +49,7 @@ func tiny(t *testing.T, yaml []byte, n int) (*summary, *running) {
 
 // Every built-in scenario runs on what the project generates, and its sentence has all its figures.
 func TestBuiltinScenarios(t *testing.T) {
+	slow(t)
 	for _, name := range scenario.Names() {
 		t.Run(name, func(t *testing.T) {
 			s, _ := tiny(t, scenario.Builtin(name), 5)
@@ -116,6 +117,7 @@ func TestLead(t *testing.T) {
 
 // Every device that is asked counts in its group, and those of none among the others.
 func TestGroups(t *testing.T) {
+	slow(t)
 	s, r := tiny(t, scenario.Builtin("slow-pi"), 6)
 	asked := 0
 	for _, g := range s.Groups {

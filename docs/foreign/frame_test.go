@@ -234,6 +234,7 @@ var (
 	kinds = map[byte][]field{
 		1: {{key: "v", shape: word16}, {key: "m", shape: digest}, {key: "a", shape: label}, {key: "c", shape: shape{is: 'n', max: 255}, optional: true}},
 		2: {{key: "i", shape: shape{is: 'l', max: 1024, of: &update}, optional: true}, {key: "d", shape: digest, optional: true},
+			{key: "k", shape: shape{is: 'b', max: 4 << 10}, optional: true},
 			{key: "r", shape: shape{is: 'l', max: 16, of: &digest}, optional: true}},
 		3: {{key: "i", shape: shape{is: 'l', max: 64, of: &update}}, {key: "r", shape: shape{is: 'l', max: 16, of: &digest}, optional: true}},
 		4: head,
@@ -409,7 +410,8 @@ func obey(kind byte, m message) error {
 	switch kind {
 	case 2:
 		sum, _ := m.get("d").([]byte)
-		ok = ok && sorted(ids, byName) && (len(ids) == 0 || len(bytes.Trim(sum, "\x00")) == 0)
+		tags, _ := m.get("k").([]byte)
+		ok = ok && sorted(ids, byName) && (len(ids) == 0 || len(bytes.Trim(sum, "\x00")) == 0) && (len(tags) == 0 || len(tags) == 4*len(ids))
 	case 4, 5:
 		ok = ok && named(m) && m.get("r").(uint64) < m.get("s").(uint64)
 	case 6:

@@ -30,7 +30,7 @@ func TestEncode(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	small, narrow, unknown := *dataset.Strokes(1, 1), *dataset.Motions(1, 1, 1), *dataset.Strokes(1, 1)
-	small.Shape, narrow.Shape, unknown.Kind = []int{7, 28}, []int{100, 3}, "frames"
+	small.Shape, narrow.Shape, unknown.Kind = []int{7, 28}, []int{100, 3}, "smells"
 	for _, set := range []*dataset.Set{&small, &narrow, &unknown} {
 		if _, _, err := Encode(set); err == nil {
 			t.Errorf("%s of the shape %v is encoded", set.Kind, set.Shape)

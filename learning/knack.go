@@ -67,7 +67,7 @@ const (
 
 	// What to do depends on little things: with a hundred times the ridge a car is steered too late.
 	knackControlRidge    = 1e-5
-	knackControlLeast    = 300 // of few examples the share is less than what sums are rounded to
+	knackControlLeast    = 2000 // the share of few examples is less than what sums are rounded to, and fits by heart
 	knackControlConstant = 0.1
 )
 

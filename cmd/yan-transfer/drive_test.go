@@ -36,7 +36,7 @@ func TestDrive(t *testing.T) {
 	if len(s.Controls) != 2 || s.OwnChange != 0 || s.BaseChange != 0 || s.GradientSteps != 0 || s.Before.Own <= 0 {
 		t.Errorf("%d controls, own %+.4f of %.2f, base %+.4f, %d gradient steps", len(s.Controls), s.OwnChange, s.Before.Own, s.BaseChange, s.GradientSteps)
 	}
-	if s.Sections != 32 || s.Bytes <= 0 || s.Bytes >= s.FullModelBytes || len(s.Curve) < 3 {
+	if s.Sections != 32 || s.Bytes <= 0 || s.Bytes >= s.FullModelBytes || len(s.Curve) < 3 || s.Ends[track.Arrived.String()] == 0 {
 		t.Errorf("%d sections, %d bytes of %d, %d points", s.Sections, s.Bytes, s.FullModelBytes, len(s.Curve))
 	}
 	for name, want := range map[string]string{"report.html": `class="path before"`, "result.json": `"random_sections"`} {

@@ -23,6 +23,7 @@ type driveSummary struct {
 	summary
 	Expert   spread            `json:"expert"`
 	Controls map[string]spread `json:"controls"`
+	Ends     map[string]int    `json:"ends"`  // of the recipient's drives after the transfer, over all seeds
 	Curve    []point           `json:"curve"` // a mean over seeds, of the donor while it watches
 
 	shown ride // whose roads are drawn
@@ -72,7 +73,7 @@ func summariseDrives(t material, m *model.Model, rides []ride) driveSummary {
 	for _, r := range rides {
 		list = append(list, r.outcome)
 	}
-	s := driveSummary{summary: summarise(t, m, list), shown: rides[0]}
+	s := driveSummary{summary: summarise(t, m, list), shown: rides[0], Ends: map[string]int{}}
 	s.Metric = "distance"
 	s.Expert = get(func(r ride) float64 { return r.expert })
 	s.Controls = map[string]spread{
@@ -91,6 +92,11 @@ func summariseDrives(t material, m *model.Model, rides []ride) driveSummary {
 		"other_moment_of_donor": func(r ride) float64 { return r.moments / r.donor.Skill },
 	} {
 		s.Spread[name] = get(f)
+	}
+	for _, r := range rides {
+		for _, trip := range r.byB {
+			s.Ends[trip.End.String()]++
+		}
 	}
 	for i := range rides[0].curve {
 		s.Curve = append(s.Curve, point{
@@ -130,7 +136,7 @@ func (p placing) own() string {
 // about is what the table is of, and what it comes to.
 func (s *driveSummary) about() (title, result string) {
 	n := len(s.shown.roads)
-	title = fmt.Sprintf("Driving into a node that knows %s: %d roads that no node has seen, %d seeds; share of the way", s.Own, n, s.Seeds)
+	title = fmt.Sprintf("Driving into a node that knows %s: %d roads that no node has seen, seeds: %d; share of the way", s.Own, n, s.Seeds)
 	result = fmt.Sprintf("The donor watched for %.0f minutes. %s went over in %.2f s: %d sections of %d features, %.2f %% of the model's %s. "+
 		"No gradient step. The recipient drives %.1f %% of the donor's way, at least %.1f %%; its own skill changed by %+.2f %%, what the base knew by %+.3f %%.",
 		s.Spread["minutes_watched"].Mean, ui.Bytes(int64(s.Bytes)), s.TransferSeconds, s.Sections, groupSize, 100*s.Spread["bytes_of_model"].Mean,
@@ -159,7 +165,7 @@ var drivePage = template.Must(template.New("drive").Parse(`<!doctype html>
 <meta name="color-scheme" content="light dark"/><title>A skill moves: driving</title>
 <style>{{.CSS}}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--page)}
-table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:right;border-bottom:1px solid var(--rule)}td:first-child,th:first-child{text-align:left}
+table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}td:first-child,th:first-child{text-align:left}
 figure{margin:1.2em 0}figcaption{font-weight:600}.roads figcaption{font-weight:400;font-size:.85em}.key{color:var(--faint);font-size:.9em}
 .roads{display:grid;grid-template-columns:repeat(auto-fill,minmax(17em,1fr));gap:1em}.roads svg{width:100%;height:18em}
 .map .road{fill:none;stroke:var(--rule);stroke-linejoin:round;stroke-linecap:round}.map .thing{fill:var(--faint)}
@@ -168,9 +174,9 @@ figure{margin:1.2em 0}figcaption{font-weight:600}.roads figcaption{font-weight:4
 </style></head>
 <body><h1>A skill moves: driving</h1>
 <p>{{.Title}}.</p>
-<table><tr><th>who</th><th>way</th><th>least</th><th>most</th><th>own, bits a byte</th></tr>
+<div class="scroll"><table><tr><th>who</th><th>way</th><th>least</th><th>most</th><th>own, bits a byte</th></tr>
 {{range .Rows}}<tr><td>{{.Name}}</td><td>{{.Way}}</td><td>{{.Least}}</td><td>{{.Most}}</td><td>{{.Own}}</td></tr>
-{{end}}</table>
+{{end}}</table></div>
 <p>{{.Result}}</p>
 <h2>The same roads, before and after</h2>
 <p class="key">Roads of the first seed. Orange: the recipient before, and where it left the road. Dark blue: the recipient after. Light blue, wide: the donor.
@@ -217,7 +223,7 @@ func (s *driveSummary) report(dir string) error {
 	return write(dir, s, page.Bytes())
 }
 
-// drawRoad draws a road from above, north up, and who drove on it.
+// drawRoad draws a road from above, north up, and who drove on it. What stands on it is drawn a metre larger than it is, to be seen.
 func drawRoad(r *track.Road, about string, before, donor, after track.Trip) string {
 	low, high := r.Route[0], r.Route[0]
 	for _, line := range append([][]track.Point{r.Route}, r.Sides...) {
@@ -248,12 +254,12 @@ func drawRoad(r *track.Road, about string, before, donor, after track.Trip) stri
 		line("road", wide, side)
 	}
 	line("road", wide, r.Route)
-	for i := range r.Obstacles {
-		dot("thing", "", r.Obstacles[i].Centre, r.Obstacles[i].Radius+1)
-	}
 	line("path a", "", donor.Path)
 	line("path b", "", after.Path)
 	line("path before", "", before.Path)
+	for i := range r.Obstacles {
+		dot("thing", "", r.Obstacles[i].Centre, r.Obstacles[i].Radius+1)
+	}
 	dot("end", "", before.Path[len(before.Path)-1], 4)
 	dot("start", ` fill="var(--k2)"`, r.Route[0], 4)
 	b.WriteString("</svg>")

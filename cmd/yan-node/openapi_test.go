@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	"github.com/yanmesh/yan/node/api"
 )
 
@@ -162,6 +164,24 @@ func (d *document) checkJSON(s *schema, text string) string {
 	return d.check(s, v, "$")
 }
 
+// thought is the first that a stream says behind a byte.
+func thought(t *testing.T, at string) string {
+	t.Helper()
+	c, _, err := websocket.Dial(t.Context(), at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	if err := c.Write(t.Context(), websocket.MessageText, []byte("t")); err != nil {
+		t.Fatal(err)
+	}
+	_, b, err := c.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // A node answers what its document says and nothing else, and as it says: each route with its example, streamed too where it streams, and
 // with what is wrong where it says how that is refused.
 func TestOpenAPI(t *testing.T) {
@@ -229,7 +249,13 @@ func TestOpenAPI(t *testing.T) {
 			path += "?" + query.Encode()
 		}
 		if _, upgrades := op.Responses["101"]; upgrades {
-			continue // has a test of its own
+			if status, _, text := ask(method, path, ""); status != 426 || d.checkJSON(refused, text) != "" {
+				t.Errorf("%s without a WebSocket: %d, %s", route, status, d.checkJSON(refused, text))
+			}
+			if wrong := d.checkJSON(d.Components.Schemas["Thought"], thought(t, at+path)); wrong != "" {
+				t.Errorf("%s: %s", route, wrong)
+			}
+			continue
 		}
 		send := op.RequestBody.Content["application/json"]
 		if op.RequestBody.Required {

@@ -164,15 +164,15 @@ func (d *document) checkJSON(s *schema, text string) string {
 	return d.check(s, v, "$")
 }
 
-// thought is the first that a stream says behind a byte.
-func thought(t *testing.T, at string) string {
+// thought is the first that a stream says behind a text.
+func thought(t *testing.T, at, text string) string {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), at, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.CloseNow()
-	if err := c.Write(t.Context(), websocket.MessageText, []byte("t")); err != nil {
+	if err := c.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	_, b, err := c.Read(t.Context())
@@ -252,7 +252,7 @@ func TestOpenAPI(t *testing.T) {
 			if status, _, text := ask(method, path, ""); status != 426 || d.checkJSON(refused, text) != "" {
 				t.Errorf("%s without a WebSocket: %d, %s", route, status, d.checkJSON(refused, text))
 			}
-			if wrong := d.checkJSON(d.Components.Schemas["Thought"], thought(t, at+path)); wrong != "" {
+			if wrong := d.checkJSON(d.Components.Schemas["Thought"], thought(t, at+path, "t")); wrong != "" {
 				t.Errorf("%s: %s", route, wrong)
 			}
 			continue

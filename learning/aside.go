@@ -6,7 +6,8 @@ import (
 )
 
 // An Aside is a thought beside the owner's stream: it knows what the learner knows, the fast layer too, and learns
-// nothing. It is good until the learner's next event.
+// nothing. What the learner thinks it is until the learner's next event; afterwards it may still go on, with the skills that
+// there were when it began and whatever was written to their weights since.
 type Aside struct {
 	model  *model.Model
 	state  *model.State

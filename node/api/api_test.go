@@ -317,6 +317,33 @@ func must(b []byte, err error) []byte {
 	return b
 }
 
+// A thought may take longer than the mind stays as it is: skills come and go between two of its jobs, and it goes on.
+func TestThoughtsOutliveSkills(t *testing.T) {
+	r := newRoom(t, Config{})
+	const line = `the ferry leaves at nine, and the last one at ten\n`
+	lesson := `{"skill":"ferry","text":"` + strings.Repeat(line, 100) + `"}`
+	r.must("/v1/learn", lesson)
+	a, err := r.thinkOf(t.Context(), []byte("the ferry"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := 0
+	took, why, err := r.speak(t.Context(), a, sampling{temperature: 1, topP: 1, most: 10 * jobEvents}, func(string) error {
+		switch pieces++; pieces {
+		case 2:
+			r.must("/v1/learn", lesson)
+		case 4:
+			return r.jobs(t.Context(), func(now time.Time, n *node.Node) (node.Actions, error) { return n.Forget(now, "", "ferry") })
+		case 6:
+			r.must("/v1/learn", strings.Replace(lesson, "ferry", "train", 1))
+		}
+		return nil
+	})
+	if err != nil || took != 10*jobEvents || why != "length" || pieces < 7 {
+		t.Errorf("%d bytes in %d pieces, %q, %v", took, pieces, why, err)
+	}
+}
+
 // What is not to be had is refused in words that name it, in the form that clients know.
 func TestRefusals(t *testing.T) {
 	r := newRoom(t, Config{})

@@ -19,8 +19,8 @@ import (
 // jobEvents is how many events are thought about in one job: the owner's stream waits for no more than these.
 const jobEvents = 16
 
-// A thought is one beside the owner's stream, which the node's goroutine alone may touch. It knows what the node knew when it began, and goes on
-// with that while the node learns: an answer is of one mind.
+// A thought is one beside the owner's stream, which the node's goroutine alone may touch. The node may learn between two of its steps: what is written
+// to weights that the thought reads too it hears at once, and of skills that came or went the next thought knows.
 type thought = learning.Aside
 
 // thinkOf reads a text at the beginning of a stream of its own, as the command complete does: behind a newline, with every skill behind its gate.

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/yanmesh/yan/model"
 	"github.com/yanmesh/yan/model/base"
+	"github.com/yanmesh/yan/model/sense"
 	"github.com/yanmesh/yan/node"
 )
 
@@ -394,6 +397,31 @@ func TestRefusals(t *testing.T) {
 	// What asks for nothing is no reason to refuse.
 	r.must(completions, `{"prompt":["a"],"max_tokens":1,"temperature":null,"logprobs":null,"echo":false,"presence_penalty":0,"logit_bias":{},"best_of":1,"user":"me","stop":null}`)
 	r.must(chat, `{"messages":[{"role":"assistant","content":null},{"role":"user","content":"a"}],"max_completion_tokens":1,"tools":[],"response_format":{"type": "text"}}`)
+}
+
+// Bytes come as often as they are probable, and those outside the nucleus never.
+func TestChooser(t *testing.T) {
+	logits := make([]float32, sense.Symbols)
+	for i := range logits {
+		logits[i] = -100
+	}
+	logits['c'], logits['a'], logits['b'] = float32(math.Log(0.6)), float32(math.Log(0.3)), float32(math.Log(0.1))
+	for topP, want := range map[float64]string{0.5: "c", 0.85: "ca", 1: "cab"} {
+		by := &chooser{sampling: sampling{temperature: 1, topP: topP}, rand: rand.New(rand.NewPCG(1, 1))}
+		count := map[byte]int{}
+		for range 3000 {
+			count[by.choose(logits)]++
+		}
+		if len(count) != len(want) {
+			t.Errorf("top_p %v: %v, want %s", topP, count, want)
+		}
+		if topP == 1 && (count['c'] < 1700 || count['c'] > 1900 || count['b'] < 220 || count['b'] > 380) {
+			t.Errorf("too often or too seldom: %v", count)
+		}
+	}
+	if b := (&chooser{}).choose(logits); b != 'c' {
+		t.Errorf("the likeliest is %c", b)
+	}
 }
 
 // What a text is cut to does not depend on how it comes, and no letter is taken apart.

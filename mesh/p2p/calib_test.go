@@ -417,6 +417,7 @@ const calibHead = "| way | bits a byte | updates | tried | taken | arrival s, me
 
 // What package sim says of a small world holds for real hosts: what devices know in the end, what they did, how fast it spread, and how much they said.
 func TestSimulatorTellsTheTruth(t *testing.T) {
+	slow(t)
 	warmUp(t)
 	for seed := range uint64(*calibSeeds) {
 		c := calibration{

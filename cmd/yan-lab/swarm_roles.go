@@ -97,8 +97,8 @@ var stagings = []staging{
 }
 
 func (o swarmRoles) run(cmd *cobra.Command) error {
-	if o.seeds < 1 || o.devices < scenario.MinDevices || o.length < scenario.MinLength {
-		return ui.Usage("swarm roles: a seed, %d devices and %v at least", scenario.MinDevices, scenario.MinLength)
+	if o.seeds < 1 || o.devices < 2 || o.length < scenario.MinLength {
+		return ui.Usage("swarm roles: a seed, two devices and %v at least", scenario.MinLength)
 	}
 	r := rolesReport{Devices: o.devices, Seeds: o.seeds}
 	type cost struct{ sent, seconds []float64 }
